@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -25,7 +26,7 @@ from poolctl.errors import PoolctlError
 from poolctl.runtime.app import AsyncApp
 from poolctl.runtime.dispatch import KernelDispatch
 from poolctl.runtime.listen.activation import Passed, open_passed, report_unused, take_passed
-from poolctl.runtime.listen.listener import address_of, open_group, open_listener, resize_group
+from poolctl.runtime.listen.listener import address_of, open_group, open_listener, own_end, resize_group
 from poolctl.runtime.listen.moves import Moves
 from poolctl.runtime.system.bpf import Instruction, attach
 from poolctl.supervision.configuration import Configuration, Reviewer
@@ -53,10 +54,12 @@ class ServerConfiguration(Configuration):
         size: int | None = None,
         page: RefusalPage | None = None,
         opened: OpenSockets | None = None,
+        ports: Mapping[int, int] | None = None,
     ) -> None:
         """``before``: the configuration that this one replaces, whose open sockets and log it goes on with. ``opened``:
-        those of a server that goes on here. ``size``: workers that the file has, if the parts have others. ``page``:
-        that of development; None in production. Raises PoolctlError, and then has closed what it opened."""
+        the open sockets, if they are others. ``size``: workers that the file has, if the parts have others. ``page``:
+        that of development; None in production. ``ports``: of the addresses, by index, that had any free one. Raises
+        PoolctlError, and then has closed what it opened."""
         if page is not None:
             parts = with_short_drain(parts)
         topology = parts.topology
@@ -69,14 +72,15 @@ class ServerConfiguration(Configuration):
         self.size = parts.workers if size is None else size
         self.drain = topology.timeouts.drain
         raise_descriptors(descriptors(topology.limits.connections, any(address.tls for address in topology.listen)))
-        opened = before.opened() if before else opened or OpenSockets(passed=take_passed(os.environ))
+        if opened is None:
+            opened = before.opened() if before else OpenSockets(passed=take_passed(os.environ))
         # by systemd, whatever the addresses are: those of a later configuration may differ
         self.passed: list[Passed] = opened.passed
         self.groups: list[list[socket.socket]] = []  # of each address
         self._to_steer: list[tuple[socket.socket, list[Instruction]]] = []  # a socket of each group that is resized
         self.access: AccessLog | None = None
         try:
-            self._open_listeners(opened)
+            self._open_listeners(opened, ports or {})
             report_unused(self.passed, topology.listen)
             self.access = self._open_access_log(before)
             self.contexts = tls_contexts(parts)
@@ -93,11 +97,12 @@ class ServerConfiguration(Configuration):
         pairs = zip(self.groups, self.parts.topology.listen, strict=False)  # fewer groups if one could not be opened
         return [sock for group, address in pairs if not address.passed for sock in group]
 
-    def _open_listeners(self, opened: OpenSockets) -> None:
+    def _open_listeners(self, opened: OpenSockets, ports: Mapping[int, int]) -> None:
         """Open a socket for each address, or under reuse-port one for each worker, unless one is open."""
         topology, parts = self.parts.topology, self.parts
         named = {address.name for address in topology.listen if address.name}
-        for address in topology.listen:
+        for number, given in enumerate(topology.listen):
+            address = replace(given, port=ports[number]) if number in ports else given
             if address.scheme == "systemd":  # which sockets it has depends on the names of the others
                 group = open_passed(address.name, named, topology.backlog, self.passed)
             elif kept := opened.take(address, grouped=self._grouped):
@@ -228,6 +233,25 @@ class ServerConfiguration(Configuration):
         chosen = replace(parts.combination, size=size)
         parts = replace(parts, workers=size, most=size, pool=replace(pool, size=size), combination=chosen)
         return ServerConfiguration(parts, self.host, self.moves, self.reviewer, self, self.size, self.page)
+
+    def reopened(self) -> ServerConfiguration:
+        listen = self.parts.topology.listen
+        kept = OpenSockets(
+            [
+                OpenSocket.of(address, group, grouped=self._grouped)
+                for address, group in zip(listen, self.groups, strict=True)
+                if address.scheme == "fd"
+            ],
+            self.passed,
+        )
+        ports = {
+            number: int(own_end(group[0])[1])
+            for number, (address, group) in enumerate(zip(listen, self.groups, strict=True))
+            if not address.fixed
+        }
+        return ServerConfiguration(
+            self.parts, self.host, self.moves, self.reviewer, self, self.size, self.page, kept, ports
+        )
 
     def discard(self, other: Configuration | None) -> None:
         theirs = other if isinstance(other, ServerConfiguration) else None

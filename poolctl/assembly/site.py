@@ -20,6 +20,7 @@ from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.listen.moves import Moves
 from poolctl.runtime.scoreboard import Scoreboard
+from poolctl.runtime.serving.health import HealthCheck
 from poolctl.runtime.site.workshop import Workshop
 from poolctl.runtime.timeouts import Timeouts
 
@@ -75,6 +76,7 @@ def build_site(
         notices=Notices(),
         moves=Moves() if moves is None else moves,
         access=access,
+        health=HealthCheck(topology.health) if topology.health else None,
     )
 
 

@@ -46,7 +46,7 @@ def _end(server: str, line: dict[str, Any], *, dry_run: bool) -> None:
     """Print how it ended, and exit."""
     if "error" in line:
         show_lines(line["error"], err=True)
-        echo(f"{server} was not reloaded; the old workers serve", err=True)
+        echo(f"{server} was not reloaded; nothing has changed", err=True)
     elif dry_run:
         echo(f"{server} was not changed: this was a dry run")
     else:

@@ -15,8 +15,9 @@ def resume(
     worker: Annotated[int | None, typer.Option(min=0, help="Only this worker.", show_default=False)] = None,
     wait: WaitOption = "",
 ) -> None:
-    """Start a new worker in place of one that was drained, or of all of them, and return when it is ready.
+    """Start new workers in place of those that were drained, or of a whole server, and return when they are ready.
 
-    Exits with 0 when it is done, 1 if it was refused, and 3 if it took longer than --wait; then it goes on.
+    Exits with 0 when it is done, 1 if it was refused, and 3 if it took longer than --wait; then it goes on, except
+    that a whole server stays drained.
     """
     change(what, "resume", wait, worker=worker)

@@ -66,6 +66,10 @@ def _lines(server: dict[str, Any], width: int) -> Iterator[str]:
     if server["plugin_faults"]:
         faults = number_of(server["plugin_faults"], "fault")
         yield f"  {faults} in the dispatch plugin, whose tasks least-loaded took over; see the log"
+    if not server["workers"]:
+        if server["state"] == "drained":
+            yield f"  no workers: poolctl resume {server['name']} starts them again"
+        return
     yield from _table(server["workers"]) if not 0 < width < TABLE_COLUMNS else _sentences(server["workers"])
 
 

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from poolctl.config.access_log import AccessLogSection, read_access_log
 from poolctl.config.address import parse_address
 from poolctl.config.forwarded import ForwardedSection, read_forwarded
+from poolctl.config.health import HealthPath
 from poolctl.config.host import Account, Environment, Folder, Umask
 from poolctl.config.invalid_value import InvalidValue
 from poolctl.config.listen import Listen
@@ -147,6 +148,7 @@ class Topology(Part):
         BeforeValidator(read_forwarded),
         Field(description="which proxies are trusted to name their clients; off: none"),
     ] = None
+    health: HealthPath = ""
     reload: Annotated[
         ReloadSection,
         BeforeValidator(read_reload),

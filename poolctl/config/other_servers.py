@@ -38,6 +38,11 @@ KEYS = {
     "accept": "ownership.accept",
     "lock": "ownership.lock",
     "retry": "ownership.retry",
+    "healthcheck": "health",
+    "healthchecks": "health",
+    "healthcheckpath": "health",
+    "healthpath": "health",
+    "healthendpoint": "health",
     "bind": "listen",
     "binds": "listen",
     "host": "listen",
@@ -210,7 +215,10 @@ _LOGGING = (
     "poolctl logs to standard error, with no level or format to choose yet; use access_log for requests, and set up"
     " logging in the app"
 )
-_HEALTH = "poolctl has no health endpoint yet: add one to the app, or use `poolctl status`, which lists running servers"
+_HEALTH = (
+    "keep the probe in the manifest, and let it ask for the path that is named here: health: /healthz; it gets 503 from"
+    " timeouts.notice on"
+)
 _HOOKS = "poolctl calls no hooks: put the code in the app's module, or in the lifespan of an ASGI app"
 _PREFIX = (
     "poolctl serves one app, at /: set the prefix in the app (root_path of FastAPI, FORCE_SCRIPT_NAME of Django), or"
@@ -266,7 +274,7 @@ ANSWERS = {
     **dict.fromkeys(("log", "logs", "logger", "logging", "loglevel", "logconfig", "logconfigdict"), _LOGGING),
     **dict.fromkeys(("logconfigjson", "errorlog", "logfile", "logto", "syslog", "captureoutput", "verbose"), _LOGGING),
     **dict.fromkeys(("loggerclass", "disablelogging", "quiet", "logstdout"), _LOGGING),
-    **dict.fromkeys(("health", "healthcheck", "healthchecks", "livez", "readyz", "readiness", "liveness"), _HEALTH),
+    **dict.fromkeys(("livez", "readyz", "readiness", "liveness"), _HEALTH),
     **dict.fromkeys(("hooks", "onstarting", "onreload", "whenready", "prefork", "postfork", "beforefork"), _HOOKS),
     **dict.fromkeys(("postworkerinit", "workerint", "workerabort", "preexec", "prerequest", "postrequest"), _HOOKS),
     **dict.fromkeys(("onexit", "workerexit", "childexit", "onworkerboot", "onworkershutdown"), _HOOKS),

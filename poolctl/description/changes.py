@@ -70,7 +70,7 @@ RULES = (
     ),
     ChangeRule(("user", "group"), "generation", "a process sets its user once, when it starts"),
     ChangeRule(
-        ("limits.", "timeouts.", "access_log", "access_log.", "forwarded", "forwarded."),
+        ("limits.", "timeouts.", "access_log", "access_log.", "forwarded", "forwarded.", "health"),
         "generation",
         "processes read it at their start",
     ),

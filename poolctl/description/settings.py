@@ -73,7 +73,7 @@ class _Settings:
             elif name == "access_log" and topology.access_log and not self.tree.has(("access_log", "format")):
                 yield from self._log(topology)
             else:
-                default = {"access_log": "off", "forwarded": "off"}.get(name)
+                default = {"access_log": "off", "forwarded": "off", "health": "off"}.get(name)
                 yield from self._value((name,), getattr(topology, name), unit_of_field(field), default)
 
     def _axis(self, axis: str) -> Iterator[Setting]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from poolctl.supervision.configuration import ExitCode
 from poolctl.supervision.control import Control
+from poolctl.supervision.drain_command import draining
 from poolctl.supervision.events import Ring
 from poolctl.supervision.pool_commands import PooledServer, pool_commands
 from poolctl.supervision.reload import Caller
@@ -139,16 +140,9 @@ class StopCommand:
             left = supervisor.notice_over - now
             self._transaction.say(f"still serving for {left:.1f} s, then draining", notice=round(left, 3))
             return
-        figures = supervisor.status()
-        counts = {key: int(figures.get(key, 0)) for key in ("in_flight", "waiting", "after_response")}
-        words = [f"{counts['in_flight'] or 'no'} request{'s' * (counts['in_flight'] != 1)} in flight"]
-        words += [f"{counts['waiting']} waiting"] * bool(counts["waiting"])
-        words += [f"{counts['after_response']} still running after the response"] * bool(counts["after_response"])
         seconds = supervisor.stopping_seconds()
-        time_left = f"{seconds:.1f} s of {supervisor.drain:g} s"
-        self._transaction.say(
-            f"draining: {', '.join([*words, time_left])}", seconds=round(seconds, 3), drain=supervisor.drain, **counts
-        )
+        text, counts = draining(supervisor.status(), seconds, supervisor.drain)
+        self._transaction.say(text, seconds=round(seconds, 3), drain=supervisor.drain, **counts)
 
     def _at_end(self) -> None:
         """Answer with how the server stopped. ``exit_code`` of the result is that of the server."""

@@ -131,6 +131,11 @@ class Configuration(ABC):
         """Return the same configuration with so many workers. Raises PoolctlError as ``successor`` does."""
         raise NotImplementedError("this configuration cannot be resized")
 
+    def reopened(self) -> Configuration:
+        """Return the same configuration with new sockets in place of its own, which were shut. Raises PoolctlError as
+        ``successor`` does."""
+        raise NotImplementedError("this configuration cannot be opened again")
+
     def discard(self, other: Configuration | None) -> None:  # noqa: B027  # not every configuration opens something
         """Close what this configuration has and ``other`` has not. Called in the supervisor when no generation of this
         configuration is left, and in each mold of ``other``."""

@@ -238,7 +238,7 @@ class Control:
         if command.changes and self.mode == "read" and transaction.client:
             fix = "set control: full, or send a signal to the supervisor"
             raise Refused(f"{command.name} is not allowed by control: read", fix)
-        if command.changes and other and not command.always:
+        if command.changes and other and not command.always and not command.joins(other):
             since = f"{other.command.name} has been at work for {other.seconds:.1f} s ({other.who})"
             raise Refused(since, "wait until it has ended")
 

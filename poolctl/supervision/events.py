@@ -54,6 +54,8 @@ class Kind(StrEnum):
     LOG_REOPENED = "log-reopened"
     COMMAND = "command"  # of a client of the control socket, to change something
     COMMAND_DONE = "command-done"
+    DRAIN_STARTED = "drain-started"  # of the whole server, by a command, or its notice
+    SERVER_DRAINED = "server-drained"
     STOP_STARTED = "stop-started"
     DRAIN_EXPIRED = "drain-expired"  # processes that were still busy were killed
     SERVER_STOPPED = "server-stopped"

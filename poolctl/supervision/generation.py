@@ -31,6 +31,9 @@ from poolctl.supervision.reports import Report, channel, give_order, receive
 from poolctl.supervision.roster import Order, PoolState
 from poolctl.supervision.totals import Meter, nothing_counted
 
+# seconds beyond the time to drain, after which the supervisor kills a mold that has not enforced it
+MARGIN_SECONDS = 1.0
+
 
 class Generation:
     """One mold with its roles, from the fork until the mold is reaped. Times are monotonic seconds."""

@@ -2,7 +2,7 @@
 
     scale    {"to": "12"}        a number, +2, -1, or auto: what the file says
     recycle  {"worker": 3}       without a worker: all, one after the other
-    drain    {"worker": 3}
+    drain    {"worker": 3}       without a worker: the whole server (drain_command.py)
     resume   {"worker": 3}
 
 Each gives an order to the mold and waits until its workers are as they should be. Where a generation cannot have other
@@ -17,11 +17,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from math import inf
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, ClassVar, Protocol
 
-from poolctl.supervision.configuration import Configuration, ExitCode
+from poolctl.supervision.configuration import ExitCode
+from poolctl.supervision.drain_command import DrainableServer, DrainServer, ResumeServer
 from poolctl.supervision.generation import Generation
-from poolctl.supervision.reload import Caller
 from poolctl.supervision.roster import PoolState
 from poolctl.supervision.transaction import (
     LONGEST_WAIT_SECONDS,
@@ -29,50 +30,44 @@ from poolctl.supervision.transaction import (
     Command,
     Refused,
     Transaction,
+    one_line_reason,
     seconds_to_wait,
 )
 
 MOST_WORKERS = 4096
-REASON_CHARACTERS = 200  # of a reason that the caller gives
 
 
-class PooledServer(Protocol):
+class PooledServer(DrainableServer, Protocol):
     """What these commands need of the supervisor."""
 
-    configuration: Configuration
     generation: Generation | None
-    stopping: bool
-
-    @property
-    def noticing(self) -> bool:
-        """Whether the server will stop soon."""
-
-    def start_reload(self, caller: Caller, *, wait: float | None, dry: bool = False, size: int | None = None) -> None:
-        """Begin to replace the current generation by one of the file as it is now, or by one with so many workers."""
-
-    def reloaded(self, code: ExitCode, text: str) -> None:
-        """A reload has ended."""
 
 
 def pool_commands(supervisor: PooledServer) -> list[Command]:
     """Return the commands of a supervisor."""
 
-    def command(name: str, kind: type[PoolChange], **arguments: type) -> Command:
+    def command(name: str, kind: type[PoolChange], whole: type[DrainServer | ResumeServer] | None = None, /) -> Command:
         def begin(asked: Transaction, given: Mapping[str, Any]) -> None:
-            kind(supervisor, asked).begin(given)
+            one = whole is None or "worker" in given or (whole is ResumeServer and supervisor.server_drain.serving)
+            (kind if one or whole is None else whole)(supervisor, asked).begin(given)
 
-        return Command(name, begin, arguments={**arguments, "wait": float})
+        def joins(other: Transaction) -> bool:
+            return whole is ResumeServer and other.command.name == "drain" and not supervisor.server_drain.serving
+
+        return Command(name, begin, joins=joins, arguments={**kind.arguments, "wait": float})
 
     return [
-        command("scale", Scale, to=str),
-        command("recycle", Recycle, worker=int, reason=str),
-        command("drain", DrainWorker, worker=int, reason=str),
-        command("resume", ResumeWorker, worker=int),
+        command("scale", Scale),
+        command("recycle", Recycle),
+        command("drain", DrainWorker, DrainServer),
+        command("resume", ResumeWorker, ResumeServer),
     ]
 
 
 class PoolChange:
-    """One command at work."""
+    """One command at work. ``arguments``: the type of each, but for ``wait``, which all have."""
+
+    arguments: ClassVar[Mapping[str, type]] = {}
 
     def __init__(self, supervisor: PooledServer, transaction: Transaction) -> None:
         self._supervisor, self._transaction = supervisor, transaction
@@ -85,11 +80,12 @@ class PoolChange:
 
     def begin(self, given: Mapping[str, Any]) -> None:
         """Begin the change. Raises Refused."""
-        generation, reason = self._supervisor.generation, given.get("reason", "")
-        if len(reason) > REASON_CHARACTERS or not reason.isprintable():
-            raise Refused(f"a reason is one line of at most {REASON_CHARACTERS} characters", "shorten it")
+        generation, drain = self._supervisor.generation, self._supervisor.server_drain
+        one_line_reason(given)
         if self._supervisor.stopping or self._supervisor.noticing:
             raise Refused("the server is being stopped")
+        if not drain.serving:
+            raise Refused(drain.refusal)
         if generation is None or generation.ready is None:
             raise Refused("the server is still starting", "try again when poolctl status says that it is running")
         self._wait = seconds_to_wait(given) or self.patience(generation)
@@ -137,7 +133,8 @@ class PoolChange:
 
     def anew(self, size: int) -> None:
         """Start a generation with so many workers beside the current one."""
-        self._supervisor.start_reload(self, wait=self._wait, size=size)
+        configuration = self._supervisor.configuration
+        self._supervisor.start_reload(self, wait=self._wait, make=lambda: configuration.resized(size))
 
     def _step(self, now: float) -> None:
         pool = self._generation.pool
@@ -181,6 +178,7 @@ class PoolChange:
 class Scale(PoolChange):
     """`scale`: as many workers as asked for; idempotent. An elastic pool keeps to a number until ``auto``."""
 
+    arguments = MappingProxyType({"to": str})
     _pinned = True
 
     def ask(self, given: Mapping[str, Any], pool: PoolState) -> None:
@@ -225,6 +223,8 @@ class Scale(PoolChange):
 class Recycle(PoolChange):
     """`recycle`: new processes for one worker, or for all; the replacement is ready first."""
 
+    arguments = MappingProxyType({"worker": int, "reason": str})
+
     def patience(self, generation: Generation) -> float:
         workers = max(generation.pool.size, 1)
         configuration = generation.configuration
@@ -250,14 +250,15 @@ class Recycle(PoolChange):
 class DrainWorker(PoolChange):
     """`drain`: one worker gets nothing more, and leaves when it has finished what it has."""
 
+    arguments = MappingProxyType({"worker": int, "reason": str})
+
     def patience(self, generation: Generation) -> float:
         return generation.configuration.drain + generation.configuration.ready
 
     def ask(self, given: Mapping[str, Any], pool: PoolState) -> None:
-        if (worker := given.get("worker", -1)) < 0:
-            raise Refused("a worker is needed", "name it with --worker; stop drains the whole server")
+        worker = given["worker"]
         if pool.fixed:
-            raise Refused(f"no worker can be drained: {pool.fixed}", "scale or recycle")
+            raise Refused(f"no worker can be drained: {pool.fixed}", "scale, recycle, or drain the whole server")
         self._worker = worker
         reason = given.get("reason", "") or f"drained ({self._transaction.who})"
         self.order("drain", worker=worker, reason=reason)
@@ -268,6 +269,8 @@ class DrainWorker(PoolChange):
 
 class ResumeWorker(PoolChange):
     """`resume`: a worker takes the number of one that was drained; without one, of all."""
+
+    arguments = MappingProxyType({"worker": int})
 
     def ask(self, given: Mapping[str, Any], pool: PoolState) -> None:
         worker = given.get("worker", -1)

@@ -61,6 +61,7 @@ class ReloadedServer(Protocol):
     """What a reload needs of the supervisor."""
 
     configuration: Configuration
+    generation: Generation | None  # the current one
 
     def fork(self, configuration: Configuration) -> Generation:
         """Start a generation. Raises OSError if its mold cannot be forked."""
@@ -87,12 +88,12 @@ class Reload:
         *,
         wait: float | None = None,
         dry: bool = False,
-        size: int | None = None,
+        make: Callable[[], Configuration] | None = None,
     ) -> None:
         """``wait``: seconds that the new generation has to become ready; None: as its configuration says; ``dry``:
-        review only; ``size``: do not read the file, but start a generation of the same configuration with so many
-        workers."""
-        self._size = size
+        review only; ``make``: do not read the file, but start a generation of the configuration that this returns; it
+        may raise PoolctlError and OSError."""
+        self._make = make
         self._server, self._caller, self._wait, self._dry = server, caller, wait, dry
         self.step = Step.REVIEWING
         self.over = False
@@ -119,8 +120,8 @@ class Reload:
 
     def begin(self) -> None:
         """Fork the process that reviews, if the file is to be read."""
-        if (size := self._size) is not None:
-            self._start(lambda: self._server.configuration.resized(size))
+        if self._make is not None:
+            self._start(self._make)
             return
         reviewer = self._server.configuration.reviewer
         if reviewer is None:
@@ -206,7 +207,8 @@ class Reload:
         self._wait = configuration.ready if self._wait is None else self._wait
         self.deadline = time.monotonic() + self._wait
         self._number = self.candidate.number
-        self._caller.say(f"generation {self._number} starts beside the current one")
+        beside = " beside the current one" if self._server.generation else ""
+        self._caller.say(f"generation {self._number} starts{beside}")
 
     # what happens to generations
 

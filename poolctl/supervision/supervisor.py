@@ -24,13 +24,14 @@ when their time to drain is over, and a stop waits for them.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,7 @@ from poolctl.supervision.configuration import Configuration, ExitCode
 from poolctl.supervision.control import Control, Mode
 from poolctl.supervision.events import Event, Events, Kind, Ring, ending, one_line
 from poolctl.supervision.first_process import accompany
-from poolctl.supervision.generation import Generation, Orphans
+from poolctl.supervision.generation import MARGIN_SECONDS, Generation, Orphans
 from poolctl.supervision.handover import Link
 from poolctl.supervision.launch import Launch
 from poolctl.supervision.mold import BOOT_FAILED, FORCED, HUNG_SECONDS
@@ -55,6 +56,7 @@ from poolctl.supervision.reload import REVIEW_SECONDS, Caller, Reload, explained
 from poolctl.supervision.reports import Report
 from poolctl.supervision.restart import EARLY_DEATHS, RestartPolicy, cause, when
 from poolctl.supervision.roster import PoolState
+from poolctl.supervision.server_drain import DrainPhase, ServerDrain
 from poolctl.supervision.signals import SUPERVISED, UNUSED, Signals
 from poolctl.supervision.takeover import Takeover, TakeoverStep
 from poolctl.supervision.totals import Totals
@@ -66,8 +68,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("poolctl")
 
-# seconds beyond the time to drain, after which the supervisor kills a mold that has not enforced it
-MARGIN_SECONDS = 1.0
 PEEK_SECONDS = 0.01  # seconds between checks for queued clients at the listening sockets, after a stop
 UNIX_QUEUE_SECONDS = 0.5  # seconds after a stop, from which on the kernel queues no more clients at a busy unix socket
 
@@ -122,6 +122,7 @@ class Supervisor:
         # Generations that finish their requests in flight: their front hung, or a reload has replaced them.
         self.retiring: list[Generation] = []
         self.reload: Reload | None = None
+        self.server_drain = ServerDrain(self)
         self.watch = FileWatch(self, page)
         self.waiting = False  # in development: nothing can be started before a file changes
         self.hung_up = False  # a SIGHUP came; during another change it waits, since the file may have changed after it
@@ -161,6 +162,7 @@ class Supervisor:
                     if time.monotonic() >= self.notice_over:
                         self.stop("the notice is over")
                     self._handle_exits()
+                    self.server_drain.turn(time.monotonic())
                     self._go_on_with_reload()
                     self._go_on_with_upgrade()
                     self._shut_listeners()
@@ -202,6 +204,9 @@ class Supervisor:
     def status(self) -> dict[str, Any]:
         """Return what the server is, and what it is doing."""
         pool = self.pool()
+        figures = self.configuration.figures(pool["size"] if pool else 0)
+        if self.server_drain.phase is DrainPhase.DRAINED:
+            figures["workers"] = []
         return {
             "name": self.name,
             "pid": os.getpid(),
@@ -212,7 +217,7 @@ class Supervisor:
             "at_work": self.control.at_work and self.control.at_work.shown(),
             "total": self.counted(),
             "pool": pool,
-            **self.configuration.figures(pool["size"] if pool else 0),
+            **figures,
         }
 
     def pool(self) -> dict[str, Any] | None:
@@ -237,6 +242,8 @@ class Supervisor:
             return "stopping" if self.stopping or self.noticing else "waiting for a change"
         if self.leaving or (self.takeover and not self.takeover.alone):
             return "upgrading"  # another process is the server
+        if not self.server_drain.serving:
+            return self.server_drain.phase.value
         return "running" if self.generation and self.generation.ready else "starting"
 
     def counted(self) -> dict[str, int]:
@@ -260,6 +267,8 @@ class Supervisor:
             return f"draining for up to {self.drain:g} s"
         if self.waiting:
             return "the app cannot be started; waiting for a change"
+        if not self.server_drain.serving:
+            return f"{self.server_drain.phase.value} since poolctl drain"
         if not self.generation or not self.generation.ready:
             return f"starting generation {self.number or 1}"
         earlier = len(self.retiring)
@@ -280,11 +289,11 @@ class Supervisor:
         now = time.monotonic()
         due = [orphans.deadline for orphans in self.orphans] + [self.notifier.due, self.deadline, self.control.due()]
         due += [self.watch.due, *(retired.deadline for retired in self.retiring)]
-        if self.generation is None and self.exit_code is None and not self.waiting:
+        if self.generation is None and self.exit_code is None and not self.waiting and not self.server_drain.down:
             due.append(self.due)
         if self.admitting:
             due.append(now + PEEK_SECONDS)
-        due.append(self.notice_over)
+        due += [self.notice_over, self.server_drain.due]
         if (self.hung_up or self.more) and self.control.at_work is None:
             due.append(now)  # what they waited for has ended at the end of the last turn
         watched = [*self.watch.descriptors, *(orphans.presence for orphans in self.orphans)]
@@ -369,6 +378,7 @@ class Supervisor:
         for change in (self.reload, self.upgrade):
             if change:
                 change.abandon("the server is being stopped")
+        self.server_drain.stopped()
 
     @property
     def noticing(self) -> bool:
@@ -382,7 +392,7 @@ class Supervisor:
             self.takeover.fail(1, f"{why} has ended the new supervisor")
             self.give_way()
             return
-        if self.configuration.notice and self.announced and not self.noticing:
+        if self.configuration.notice and self.announced and not self.noticing and not self.server_drain.down:
             self._give_notice(why, self.configuration.notice)
             return
         self.notice_over = inf
@@ -422,10 +432,34 @@ class Supervisor:
         for listener in list(self.admitting):
             if shut(listener):
                 self.admitting.remove(listener)
-            elif listener.family == socket.AF_UNIX and (time.monotonic() >= self.crowded or not self.stopping):
+            elif listener.family == socket.AF_UNIX and (time.monotonic() >= self.crowded or not self._ceases):
                 listener.listen(0)
         if time.monotonic() >= self.crowded:
             self.crowded = inf
+
+    @property
+    def _ceases(self) -> bool:
+        """Whether the server accepts no more clients, and not only at addresses that a reload has removed."""
+        return self.stopping or self.server_drain.down
+
+    def take_down(self, why: str) -> Generation | None:
+        """Have the current generation drain, as in a stop. Returns it; None if there is none just now."""
+        now = time.monotonic()
+        self.crowded = now + UNIX_QUEUE_SECONDS
+        self.admitting += self.configuration.listeners
+        generation, self.generation = self.generation, None
+        if generation:
+            generation.ends_because(why)
+            generation.end(now + self.drain + MARGIN_SECONDS)
+            self.retiring.append(generation)
+        return generation
+
+    def refuse_clients(self, configuration: Configuration) -> None:
+        """Shut the listening sockets of a configuration, whoever is queued there: nobody is left to serve them."""
+        for listener in configuration.listeners:
+            with contextlib.suppress(OSError):  # it is shut already
+                listener.shutdown(socket.SHUT_RDWR)
+        self.admitting = [each for each in self.admitting if each not in configuration.listeners]
 
     def _kill(self) -> None:
         for generation in [*self.retiring, *self._starting()]:
@@ -480,6 +514,8 @@ class Supervisor:
             self.orphans.append(retired.orphans(late if dead[retired.pid] else now))
             if self.reload:
                 self.reload.ended(retired, dead[retired.pid])
+            if self.server_drain.ended(retired, dead[retired.pid]) and self.exit_code == 0:
+                self.exit_code = FORCED
             if self.leaving and dead[retired.pid]:
                 self.leaving.forced()
         for retired in [each for each in self.retiring if now >= each.deadline]:
@@ -659,6 +695,8 @@ class Supervisor:
     def _start_missing(self) -> None:
         if self.generation or self.waiting or self.exit_code is not None or time.monotonic() < self.due:
             return
+        if self.server_drain.down:
+            return
         try:
             self.generation = self.fork(self.configuration)
         except OSError as error:
@@ -688,21 +726,33 @@ class Supervisor:
     # Reloads
 
     def start_reload(
-        self, caller: Caller, *, wait: float | None = None, dry: bool = False, size: int | None = None
+        self,
+        caller: Caller,
+        *,
+        wait: float | None = None,
+        dry: bool = False,
+        make: Callable[[], Configuration] | None = None,
     ) -> None:
-        """Begin to replace the current generation by one of the file as it is now, or, with ``size``, by one that has
-        so many workers. The caller gets the outcome."""
+        """Begin to replace the current generation by one of the file as it is now, or, with ``make``, by one of the
+        configuration that this returns. The caller gets the outcome."""
         if self.announced and not self.stopping and not self.noticing and not dry:
             self.notifier.reloading()
         if self.stopping or self.noticing or self.exit_code is not None:
             caller.finish(ExitCode.REFUSED, "the server is being stopped")
         elif self.reload is not None:
             caller.finish(ExitCode.REFUSED, f"another reload is {self.reload.step.value}, since {self.reload.took}")
-        elif not self.waiting and (self.generation is None or self.generation.ready is None):
+        elif not self.server_drain.serving and self.server_drain.phase is not DrainPhase.RESUMING:
+            caller.finish(ExitCode.REFUSED, self.server_drain.refusal)
+        elif not self.waiting and self.server_drain.serving and not self.up:
             caller.finish(ExitCode.REFUSED, "the server is still starting")
         else:
-            self.reload = Reload(self, caller, wait=wait, dry=dry, size=size)
+            self.reload = Reload(self, caller, wait=wait, dry=dry, make=make)
             self.reload.begin()
+
+    @property
+    def up(self) -> bool:
+        """Whether a generation serves."""
+        return self.generation is not None and self.generation.ready is not None
 
     def _go_on_with_reload(self) -> None:
         self.watch.turn(time.monotonic())
@@ -735,6 +785,8 @@ class Supervisor:
     def give_up(self, generation: Generation, why: str) -> None:
         """End a generation that was not ready. If some of its workers were, their clients move to the current one."""
         generation.ends_because(f"it was given up: {why}")
+        if self.server_drain.down:
+            self.refuse_clients(generation.configuration)
         if generation.serves and generation is not self.generation:
             generation.end(time.monotonic() + generation.configuration.drain + MARGIN_SECONDS)
         else:
@@ -771,7 +823,9 @@ class Supervisor:
             caller.finish(ExitCode.REFUSED, "the server is being stopped")
         elif self.takeover and self.takeover.step is not TakeoverStep.DONE:
             caller.finish(ExitCode.REFUSED, f"process {self.takeover.pid}, which this one has replaced, still drains")
-        elif self.generation is None or self.generation.ready is None:
+        elif not self.server_drain.serving:
+            caller.finish(ExitCode.REFUSED, self.server_drain.refusal)
+        elif not self.up:
             caller.finish(ExitCode.REFUSED, "the server is still starting")
         else:
             self.notifier.reloading("starting a new supervisor")

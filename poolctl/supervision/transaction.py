@@ -40,6 +40,7 @@ log = logging.getLogger("poolctl")
 COMMAND_FAILED, WRONG_USE = 1, 2  # exit codes
 SAY_SECONDS = 1.0  # between two lines about the progress of a command
 LONGEST_WAIT_SECONDS = 86400.0  # that a caller may ask for
+REASON_CHARACTERS = 200  # of a reason that the caller gives
 
 
 class Refused(Exception):
@@ -53,12 +54,14 @@ class Refused(Exception):
 @dataclass(frozen=True)
 class Command:
     """One command. ``changes``: it changes the server, so `control: read` refuses it, and it runs alone; ``always``: it
-    does not wait for another change. ``arguments``: the type of each argument; all are optional."""
+    does not wait for another change; ``joins``: whether it goes along with the one at work. ``arguments``: the type of
+    each argument; all are optional."""
 
     name: str
     begin: Callable[[Transaction, dict[str, Any]], None]
     changes: bool = True
     always: bool = False
+    joins: Callable[[Transaction], bool] = lambda other: False
     arguments: Mapping[str, type] = field(default_factory=dict)
 
 
@@ -153,6 +156,14 @@ class Transaction:
 def last_line(exit_code: int, **more: Any) -> dict[str, Any]:
     """Return the last line of an answer."""
     return {"poolctl": PROTOCOL_VERSION, "done": True, "exit": exit_code, **more}
+
+
+def one_line_reason(arguments: Mapping[str, Any]) -> str:
+    """Return the argument `reason` of a command. Raises Refused."""
+    reason: str = arguments.get("reason", "")
+    if len(reason) > REASON_CHARACTERS or not reason.isprintable():
+        raise Refused(f"a reason is one line of at most {REASON_CHARACTERS} characters", "shorten it")
+    return reason
 
 
 def seconds_to_wait(arguments: Mapping[str, Any]) -> float | None:

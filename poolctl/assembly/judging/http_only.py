@@ -15,6 +15,7 @@ from poolctl.config.tree import Path, Tree
 ABOUT = {
     "access_log": "its lines are about HTTP requests",
     "forwarded": "its headers are those of HTTP requests",
+    "health": "health checks are HTTP requests",
 }
 
 
@@ -29,8 +30,8 @@ UNENDABLE = {
 def http_only_findings(
     tree: Tree, service: Offer, pool: str | None, found: Sequence[Diagnostic] = (), *, retries: bool = False
 ) -> Iterator[Diagnostic]:
-    """The findings about ``access_log``, ``forwarded``, ``timeouts.request``, ``recycle`` and ``ownership.retry``,
-    unless they have others.
+    """The findings about ``access_log``, ``forwarded``, ``health``, ``timeouts.request``, ``recycle`` and
+    ``ownership.retry``, unless they have others.
 
     ``pool`` is None where it is unknown. ``found`` has the findings so far. ``retries``: the ownership has the option.
     """

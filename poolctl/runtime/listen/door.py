@@ -114,6 +114,9 @@ class Warned(Protocol):
     def notice(self, service: Any) -> None:
         """End after the next response, which says so."""
 
+    def withdraw_notice(self, service: Any) -> None:
+        """The server goes on: do not end, unless a response has said so."""
+
 
 class AcceptingLoop(Loop[S]):
     """A loop that accepts clients. ``limit``: most clients at once; others are turned away with a 503. ``open``: the
@@ -183,16 +186,18 @@ class AcceptingLoop(Loop[S]):
 
     def _sweep(self, now: float, service: S) -> None:
         if server_stop.noticed() and not self.draining:
-            self._give_notice(service)
+            self._tell(service, noticing=True)
+        elif self.noticing and not server_stop.expected():
+            self._tell(service, noticing=False)
         super()._sweep(now, service)
 
-    def _give_notice(self, service: S) -> None:
-        """Tell the clients, new ones too, with their next response."""
-        self.noticing = True
+    def _tell(self, service: S, *, noticing: bool) -> None:
+        """Tell the clients, new ones too, with their next response; or do not tell them any more."""
+        self.noticing = noticing
         for handler in list(self.handlers.values()):
             if isinstance(handler, Warned):
                 try:
-                    handler.notice(service)
+                    handler.notice(service) if noticing else handler.withdraw_notice(service)
                 except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
                     self.fail(handler, service, error)
 

@@ -42,8 +42,13 @@ def give_notice() -> None:
 
 
 def noticed() -> bool:
-    """Return whether the server will stop soon, or is stopping."""
+    """Return whether the server will stop soon."""
     return bool(_server.page.cells[NOTICED])
+
+
+def expected() -> bool:
+    """Return whether the server will stop soon, or is stopping: then load balancers should send it no clients."""
+    return noticed() or announced()
 
 
 def announce() -> None:

@@ -212,6 +212,12 @@ class ClientConnection(Sending, ABC, Generic[S, L]):
         if not self.leaving and self.patient(service):
             self.leaving = True
 
+    def withdraw_notice(self, service: S) -> None:
+        """The server goes on after all: do not end. A connection whose response is on its way may have said that it
+        ends, and does."""
+        if self.phase in WAITS_FOR_REQUEST:
+            self.leaving = False
+
     @property
     @abstractmethod
     def idle(self) -> bool:

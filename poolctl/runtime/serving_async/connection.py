@@ -14,10 +14,9 @@ import asyncio
 import sys
 from asyncio import shield
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING
 
 from poolctl.errors import ClientGone
-from poolctl.runtime.app.awaited import Exchange
+from poolctl.runtime.app.awaited import Exchange, Exchanges
 from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
@@ -33,9 +32,6 @@ from poolctl.runtime.serving_async.task_loop import TaskLoop
 from poolctl.runtime.serving_async.task_start import REQUEST_TASK
 from poolctl.runtime.system.poller import IN, OUT
 
-if TYPE_CHECKING:
-    from poolctl.runtime.app import ExchangeApp
-
 EAGER = sys.version_info >= (3, 12)  # does a task run its first step when it is created?
 AHEAD_REQUESTS = 64  # requests that wait for the one in flight, beyond which reading pauses
 
@@ -50,7 +46,7 @@ class AsyncConnection(TaskConnection):
     )  # fmt: skip
 
     def __init__(
-        self, loop: TaskLoop, fd: int, conversation: StreamingConversation, service: Service, app: ExchangeApp
+        self, loop: TaskLoop, fd: int, conversation: StreamingConversation, service: Service, app: Exchanges
     ) -> None:
         TaskConnection.__init__(self, loop, fd, conversation, service)
         self.http = conversation

@@ -31,7 +31,7 @@ from poolctl.runtime.serving_async.task_start import REQUEST_TASK
 from poolctl.runtime.system.poller import ERR, HUP, IN, OUT
 
 if TYPE_CHECKING:
-    from poolctl.runtime.app import ExchangeApp
+    from poolctl.runtime.app.awaited import Exchanges
 
 log = logging.getLogger("poolctl")
 
@@ -42,9 +42,7 @@ class Http2Connection(TaskConnection):
 
     __slots__ = ("_coming", "_going", "_tasks", "app", "http2")
 
-    def __init__(
-        self, loop: TaskLoop, fd: int, conversation: StreamingHttp2, service: Service, app: ExchangeApp
-    ) -> None:
+    def __init__(self, loop: TaskLoop, fd: int, conversation: StreamingHttp2, service: Service, app: Exchanges) -> None:
         TaskConnection.__init__(self, loop, fd, conversation, service)
         self.http2 = conversation
         self.app = app

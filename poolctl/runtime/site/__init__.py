@@ -22,6 +22,7 @@ from poolctl.runtime.listen.moves import Moves
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.loop.source import Source
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
+from poolctl.runtime.serving.health import HealthCheck
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.timeouts import Timeouts
 
@@ -42,6 +43,9 @@ class FrontThatLends(Front, Protocol):
     def join_moves(self, moves: Moves, listeners: Sequence[Listener]) -> None:
         """Serve connections that move here from other processes, and pass idle ones on in a drain. The site calls it
         first."""
+
+    def answer_checks(self, check: HealthCheck) -> None:
+        """Answer health checks instead of lending them."""
 
 
 class FrontThatHandsOver(Front, Protocol):

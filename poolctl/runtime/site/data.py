@@ -24,6 +24,7 @@ from poolctl.runtime.timeouts import Timeouts
 
 if TYPE_CHECKING:
     from poolctl.runtime.access_log.log import AccessLog
+    from poolctl.runtime.serving.health import HealthCheck
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,7 @@ class SiteData:
     moves: Moves
     vacant: set[int] = field(default_factory=set)
     access: AccessLog | None = None
+    health: HealthCheck | None = None
 
     @property
     def app(self) -> App:

@@ -25,6 +25,7 @@ from poolctl.runtime.loop.source import Source
 from poolctl.runtime.routing.router import Router
 from poolctl.runtime.scoreboard import DONE, READY, SINCE, STATE, TAKEN, TICKET, WANTED
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
+from poolctl.runtime.serving.health import HealthService
 from poolctl.runtime.serving.kinds import connection_of
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.site import Executor, FrontThatHandsOver, FrontThatLends
@@ -95,6 +96,8 @@ class Workshop(SiteData):
             from poolctl.runtime.access_log.entries import Entries  # imported only if the access log is on
 
             entries = Entries(self.access, name)
+        if self.health is not None:
+            return HealthService(self.health, self.app, self.protocol, row, self.loader.context, entries, observers)
         return Service(self.app, self.protocol, row, self.loader.context, entries, observers)
 
     def slots_of(self, worker: int) -> list[memoryview]:
@@ -124,7 +127,7 @@ class Workshop(SiteData):
             from poolctl.runtime.serving_async import kinds  # asyncio is slow to import
             from poolctl.runtime.serving_async.loop import AsyncConnectionLoop
 
-            kind = kinds.connection_of(self.app)
+            kind = kinds.connection_of(self.app, checked=self.health is not None)
             loop: ConnectionLoop = AsyncConnectionLoop(life, self.timeouts, limit, self.app, kind, loops=loops)
         else:
             new = connection_of(self.app, shared=shared)
@@ -170,6 +173,8 @@ class Workshop(SiteData):
         worker process died goes to another one, once."""
         front = self.medium.lending_front(self, life, retries=retries)
         front.join_moves(self.moves, self.shared_listeners)
+        if self.health is not None:
+            front.answer_checks(self.health)
         return front
 
     def handing_front(self, life: Life) -> FrontThatHandsOver:

@@ -32,6 +32,7 @@ from poolctl.runtime.protocol.output import Presence
 from poolctl.runtime.routing.room import Rooms
 from poolctl.runtime.routing.router import Router
 from poolctl.runtime.scoreboard import OPEN
+from poolctl.runtime.serving.health import HealthCheck
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED
 from poolctl.runtime.system.poller import Poller
 from poolctl.runtime.task import Peer, Task
@@ -64,7 +65,8 @@ class LendingFront(AcceptingLoop[None], ABC):
         self.tickets = itertools.count(os.getpid() << 32 | 1)
         self.expected_back: set[int] = set()  # tickets whose return needs attention at once
         self.rooms = Rooms(self, router)
-        self.refuses = router.refuses
+        self.check: HealthCheck | None = None
+        self.inspects = router.refuses  # are some requests not lent, but answered here?
         self.tells = router.observes  # does the strategy need to know at once when a task is done?
         self.hurries = self.tells  # must every return be noticed at once?
 
@@ -80,6 +82,11 @@ class LendingFront(AcceptingLoop[None], ABC):
         """Serve connections that move here from other processes, and pass idle ones on in a drain."""
         self.move_by(moves)
         adopt_in(self, moves, listeners)
+
+    def answer_checks(self, check: HealthCheck) -> None:
+        """Answer health checks instead of lending them."""
+        self.check = check
+        self.inspects = True
 
     def serve(self, fd: int, peer: Peer, service: None, door: Door) -> None:
         """Serve a connection that has come through its door."""
@@ -98,11 +105,8 @@ class LendingFront(AcceptingLoop[None], ABC):
     def lend(self, client: HeldConnection, request: bytes | BinaryIO) -> None:
         """Lend a connection with a complete request to a worker, or answer 503 if too many tasks wait."""
         lent = self.lent
-        if len(lent) >= self.waiting and self.router.free <= 0:
-            client.turn_away(503, line=client.framer.taken)
-            return
-        if self.refuses and not self.router.knows(Task(client.peer, self.now, client.framer.asked)):
-            client.turn_away(404, line=client.framer.taken)  # an MCP client then begins a new session
+        full = len(lent) >= self.waiting and self.router.free <= 0
+        if (full or self.inspects) and self._answered(client, request, full):
             return
         ticket = next(self.tickets)
         client.ticket = ticket
@@ -123,6 +127,34 @@ class LendingFront(AcceptingLoop[None], ABC):
             self.expected_back.discard(ticket)
             client.ticket = 0
             raise
+
+    def _answered(self, client: HeldConnection, request: bytes | BinaryIO, full: bool) -> bool:
+        """Answer a request that is not to be lent: a health check, one too many, or one of a session that has ended.
+        Returns whether it was one of those. ``full``: too many tasks wait."""
+        if self.check is not None and self.check.asked_in(request):
+            self._answer_checks(client, request, self.check)
+            return True
+        if full:
+            client.turn_away(503, line=client.framer.taken)
+            return True
+        if self.router.refuses and not self.router.knows(Task(client.peer, self.now, client.framer.asked)):
+            client.turn_away(404, line=client.framer.taken)  # an MCP client then begins a new session
+            return True
+        return False
+
+    def _answer_checks(self, client: HeldConnection, request: bytes | BinaryIO, check: HealthCheck) -> None:
+        """Answer a health check and those that follow it at once. Without recursion: a client may send thousands."""
+        following: bytes | BinaryIO | None = request
+        while isinstance(following, bytes) and check.asked_in(following):
+            framer = client.framer
+            last = (client.leaving or framer.over) and not framer.pending and not framer.ready
+            if not client.answer(check.raw_response(following, keep=not last), keep=not last):
+                return
+            following = client.framer.take()
+        if following is None:
+            client.unfinished()
+        else:
+            self.lend(client, following)
 
     @abstractmethod
     def _send(self, client: HeldConnection, ticket: int, flags: int, request: bytes | BinaryIO) -> None:

@@ -140,7 +140,7 @@ class HeldConnection(ClientConnection[None, HoldingFront]):
         if request is not None:
             self.loop.lend(self, request)
         else:
-            self._unfinished()
+            self.unfinished()
 
     def _ended(self) -> None:
         """The client sends no more. Leave the poller, which would report the end of file again and again."""
@@ -185,14 +185,36 @@ class HeldConnection(ClientConnection[None, HoldingFront]):
         if request is not None:
             self.loop.lend(self, request)
         else:
-            self._unfinished()
+            self.unfinished()
         if self.phase is CLOSED or self.fd in self.loop.handlers:
             return
         # its socket is not in the poller, so no event would announce its bytes
         if not self.ticket or not self.loop.expect_back(self):
             self.loop.add(self)
 
-    def _unfinished(self) -> None:
+    def answer(self, response: bytes, *, keep: bool) -> bool:
+        """Send a complete response to a request that was not lent. Returns whether the connection can go on with the
+        next one at once."""
+        self.phase = ANSWERING
+        self.began = False
+        try:
+            self.send(response)
+        except ClientGone:
+            self.close()
+            return False
+        self.since = self.loop.now
+        if self.outbound is not None:
+            self.phase = SENDING if keep else FINISHING
+            self.loop.modify(self, OUT)
+            return False
+        if not keep:
+            self.close()
+            return False
+        self.phase = IDLE
+        return True
+
+    def unfinished(self) -> None:
+        """Decide what follows when no complete request is left."""
         framer = self.framer
         if framer.failure:
             self.turn_away(framer.failure)
