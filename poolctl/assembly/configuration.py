@@ -1,4 +1,7 @@
-"""The configuration of a server from its parts: listeners, TLS contexts, access log, scoreboard."""
+"""The configuration of a server from its parts: listeners, TLS contexts, access log, scoreboard.
+
+The file is long because each way to the next configuration is another selection of what this one has opened.
+"""
 
 from __future__ import annotations
 

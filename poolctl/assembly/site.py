@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from poolctl.runtime.access_log.log import AccessLog
 
 
-def build_site(
+def build_site(  # all fields of the workshop
     parts: MadeParts,
     listeners: list[list[socket.socket]],
     doors: list[Door],

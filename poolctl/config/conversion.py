@@ -14,6 +14,7 @@ from typing import Any
 
 from poolctl.config.core_schema import resolved_tag
 from poolctl.config.forwarded import read_network
+from poolctl.config.health import read_health
 from poolctl.config.invalid_value import InvalidValue
 from poolctl.config.other_servers import WORDS
 from poolctl.config.units import LONGEST_SECONDS, MAX_SECONDS, UNLIMITED, seconds, size, timeout
@@ -221,6 +222,15 @@ def _proxies(value: Any) -> str:
     return f"{{trust: {_networks(value, '127.0.0.1')}}}"
 
 
+def _health(value: Any) -> str:
+    """The path of a health check; a switch stands for the usual one."""
+    try:
+        path = read_health(value)
+    except InvalidValue:
+        path = "" if str(value).lower() in OFF else "/healthz"
+    return quoted(path) if path else "off"
+
+
 def _certificate(_: Any) -> str:
     return "{certificate: PATH, key: PATH}"
 
@@ -244,6 +254,7 @@ _CONVERTERS: dict[str, Callable[[Any], str]] = {
     "listen.tls.password": lambda value: quoted(value) if isinstance(value, str) and value else '"${PASSWORD}"',
     "listen.proxy_protocol": lambda value: _networks(value, "10.0.0.0/8"),  # the proxies' networks, not a switch
     "forwarded": _proxies,
+    "health": _health,
     "forwarded.trust": lambda value: _networks(value, "127.0.0.1"),
     "access_log": _access_log,
     "access_log.to": _destination,

@@ -191,7 +191,7 @@ class Supervisor:
         self.manager = self.notifier = Notifier.from_environment(os.environ)
         self.control = Control(self.name, commands(self), self.events, self.control_mode, listens=self.takeover is None)
         if self.takeover is None:
-            self.events.record(Kind.SERVER_STARTED, f"{self.name} started", pid=os.getpid())
+            self.events.record(Kind.SERVER_STARTED, f"{self.name} starts", logging.INFO, pid=os.getpid())
         else:
             self.notifier = Notifier()  # until this process is the server
 

@@ -10,7 +10,7 @@ import pytest
 from poolctl.supervision.server_drain import DRAIN_TRANSITIONS, DrainPhase, ServerDrain
 
 
-@pytest.mark.parametrize(("before", "after"), itertools.product(DrainPhase, DrainPhase))
+@pytest.mark.parametrize(("before", "after"), list(itertools.product(DrainPhase, DrainPhase)))
 def test_only_the_transitions_of_the_table_are_legal(before: DrainPhase, after: DrainPhase) -> None:
     drain = ServerDrain(SimpleNamespace(name="shop"))  # type: ignore[arg-type]  # nothing of it is asked for
     drain._phase = before

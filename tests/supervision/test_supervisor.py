@@ -256,7 +256,7 @@ def test_an_app_that_cannot_be_loaded_is_reported_once_with_its_traceback(
     server = start(**options)
     assert server.wait() == 3
     assert not any(event.startswith("serving") for event in server.events_to_the_end())
-    assert server.log().startswith("cannot load the app:\nTraceback (most recent call last):\n")
+    assert server.log().startswith("shop starts\ncannot load the app:\nTraceback (most recent call last):\n")
     assert server.log().endswith("ValueError: no such table: shop\n")
     assert server.log().count("Traceback") == 1
 
@@ -265,7 +265,7 @@ def test_an_app_that_cannot_be_loaded_is_reported_once_with_its_traceback(
 def test_an_error_that_the_user_can_fix_has_no_traceback(start: Start, options: dict[str, object]) -> None:
     server = start(**options)
     assert server.wait() == 3
-    assert server.log() == "cannot import 'shop.wsgi': write app: {wsgi: package.module:callable}\n"
+    assert server.log() == "shop starts\ncannot import 'shop.wsgi': write app: {wsgi: package.module:callable}\n"
 
 
 @pytest.mark.parametrize("options", [{"build": "exit"}, {"role": "exit"}])

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Coroutine
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, Protocol
-
-if TYPE_CHECKING:
-    from poolctl.runtime.app.asgi.output import AsgiOutput, WebSocketOutput
-    from poolctl.runtime.protocol.http.request import HttpRequest
-    from poolctl.runtime.protocol.websocket.conversation import WebSocketConversation  # wsproto is optional
+from typing import Any, Protocol
 
 
 class AppLife(Protocol):
@@ -47,16 +42,6 @@ class Exchange(Protocol):
     def conclude(self) -> bool:
         """The app has returned. Return whether the connection may be kept. Raises RuntimeError if the response is not
         complete."""
-
-
-class Exchanges(Protocol):
-    """What calls the app for connections: an ``ExchangeApp``, or what stands before it."""
-
-    def exchange(self, request: HttpRequest, connection: AsgiOutput) -> Exchange:
-        """Return the exchange for one request."""
-
-    def websocket(self, conversation: WebSocketConversation, connection: WebSocketOutput) -> WebSocketCall:
-        """Return the call for one WebSocket. Raises TypeError if the app does not serve them."""
 
 
 class WebSocketCall(Exchange, Protocol):

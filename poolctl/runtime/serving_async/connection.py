@@ -16,7 +16,8 @@ from asyncio import shield
 from collections.abc import Hashable, Mapping
 
 from poolctl.errors import ClientGone
-from poolctl.runtime.app.awaited import Exchange, Exchanges
+from poolctl.runtime.app.asgi.output import Exchanges
+from poolctl.runtime.app.awaited import Exchange
 from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.protocol.http.streaming import StreamingConversation

@@ -8,8 +8,8 @@ from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.serving.health import HealthCheck, HealthService
 
 if TYPE_CHECKING:
-    from poolctl.runtime.app.asgi.output import AsgiOutput, WebSocketOutput
-    from poolctl.runtime.app.awaited import Exchange, Exchanges, WebSocketCall
+    from poolctl.runtime.app.asgi.output import AsgiOutput, Exchanges, WebSocketOutput
+    from poolctl.runtime.app.awaited import Exchange, WebSocketCall
     from poolctl.runtime.protocol.websocket.conversation import WebSocketConversation  # wsproto is optional
 
 

@@ -31,7 +31,7 @@ from poolctl.runtime.serving_async.task_start import REQUEST_TASK
 from poolctl.runtime.system.poller import ERR, HUP, IN, OUT
 
 if TYPE_CHECKING:
-    from poolctl.runtime.app.awaited import Exchanges
+    from poolctl.runtime.app.asgi.output import Exchanges
 
 log = logging.getLogger("poolctl")
 

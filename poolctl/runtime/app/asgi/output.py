@@ -3,12 +3,16 @@ a stream of HTTP/2. All methods are called in the event loop of the app."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from poolctl.runtime.app.awaited import Exchange
+from poolctl.runtime.app.awaited import Exchange, WebSocketCall
 from poolctl.runtime.protocol.failure import Failure
 from poolctl.runtime.protocol.http.inflow import Inflow
+from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.protocol.output import Output, Presence
+
+if TYPE_CHECKING:
+    from poolctl.runtime.protocol.websocket.conversation import WebSocketConversation  # wsproto is optional
 
 
 class Speaking(Protocol):
@@ -107,3 +111,13 @@ class WebSocketOutput(Output, Protocol):
 
     def client_left(self) -> None:
         """The client has left."""
+
+
+class Exchanges(Protocol):
+    """What calls the app for connections: an ``ExchangeApp``, or what stands before it."""
+
+    def exchange(self, request: HttpRequest, connection: AsgiOutput) -> Exchange:
+        """Return the exchange for one request."""
+
+    def websocket(self, conversation: WebSocketConversation, connection: WebSocketOutput) -> WebSocketCall:
+        """Return the call for one WebSocket. Raises TypeError if the app does not serve them."""
