@@ -477,7 +477,9 @@ class Mold:
                     text = f"cannot fork {child.name}: {error}; retrying {when(delay)}"
                     where = {"role": child.role.name, "reason": str(error)}
                     self.events.record(Kind.FORK_FAILED, text, logging.ERROR, **where)
+                    self.roster.forked(f"cannot fork {child.name}: {error.strerror}")
                 else:
+                    self.roster.forked()
                     text = f"{child.name} (pid {child.pid}) started"
                     self.events.record(Kind.ROLE_STARTED, text, role=child.role.name, pid=child.pid)
 

@@ -159,7 +159,8 @@ class Reload:
         if self.step is Step.REVIEWING:
             self.abandon(f"the file was not read within {REVIEW_SECONDS:g} s")
         else:
-            self.abandon(f"the new workers were not ready within {self._wait:g} s", ExitCode.LATE)
+            obstacle = f": {self.candidate.pool.obstacle}" if self.candidate and self.candidate.pool.obstacle else ""
+            self.abandon(f"the new workers were not ready within {self._wait:g} s{obstacle}", ExitCode.LATE)
 
     def _read(self) -> None:
         """Read more of the review; act on it when it is complete."""
