@@ -58,9 +58,10 @@ class Caller(Protocol):
 
 
 class ReloadedServer(Protocol):
-    """What a reload needs of the supervisor."""
+    """What a reload needs of the supervisor. ``number``: of the last generation that was started."""
 
     configuration: Configuration
+    number: int
 
     def fork(self, configuration: Configuration) -> Generation:
         """Start a generation. Raises OSError if its mold cannot be forked."""
@@ -194,8 +195,11 @@ class Reload:
         """Start the generation of the next configuration."""
         try:
             configuration = make()
-        except (PoolctlError, OSError) as error:
+        except PoolctlError as error:
             self.abandon(str(error))
+            return
+        except OSError as error:
+            self.abandon(f"cannot prepare generation {self._server.number + 1}: {error.strerror}")
             return
         try:
             self.candidate = self._server.fork(configuration)
