@@ -251,6 +251,10 @@ class ServerPlan(Plan):
         front = self.has_front and not role.stage
         return Lateness(max(late.values()), max(0, others), len(late) == len(role.rows) and not front)
 
+    def occupied(self, role: Role) -> bool:
+        front = self.has_front and not role.stage
+        return not front and all(self.site.scoreboard.worker(row)[SINCE] for row in role.rows)
+
     def _late(self, rows: Iterable[int]) -> dict[int, float]:
         """The rows whose request has taken longer than the limit, with the seconds."""
         taken = {row: held(self.site.scoreboard.worker(row)) for row in rows}

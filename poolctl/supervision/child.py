@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from os import close, write
+from pathlib import Path
 
 from poolctl.supervision.plan import Role
 from poolctl.supervision.restart import RestartPolicy
@@ -99,6 +101,11 @@ class Child:
         return now - self.born, served
 
     @property
+    def described(self) -> str:
+        """The name and the pid, and whether a signal has stopped the process."""
+        return f"{self.name} (pid {self.pid}{', stopped by a signal' * is_stopped(self.pid)})"
+
+    @property
     def absent(self) -> bool:
         """Whether the number is free."""
         return not self.wanted and not self.leaving and not self.pid
@@ -150,20 +157,28 @@ class Child:
         """Allow the number to be filled again."""
         self.drained = False
 
-    def end(self, now: float) -> None:
+    def end(self, now: float, occupied: Callable[[], bool]) -> None:
         """Have the process, which is not reaped yet, log what it is doing and end. One that does not is killed by
-        `end_slow`."""
-        if not self.asked:
-            self.asked, self.deadline, self.kill_at = True, inf, now + LAST_WORDS_SECONDS
-            try:
-                os.write(self.ender, b"\0")
-            except OSError:  # it has closed its end, or has none: fronts run nothing that the log should show
-                self.kill_at = now
+        `end_slow`. One that is stopped by a signal can log nothing unless it goes on: it does if it is ``occupied``,
+        and so takes nothing new in that moment; otherwise it is killed."""
+        if self.asked:
+            return
+        self.asked, self.deadline, self.kill_at = True, inf, now + LAST_WORDS_SECONDS
+        stopped = is_stopped(self.pid)
+        if stopped and not occupied():
+            self.signalled, self.kill_at = True, now
+            return
+        try:
+            os.write(self.ender, b"\0")
+        except OSError:  # it has closed its end, or has none: fronts run nothing that the log should show
+            self.kill_at = now
+        if stopped:
+            os.kill(self.pid, signal.SIGCONT)
 
-    def end_overdue(self, now: float, *, finished: bool) -> None:
+    def end_overdue(self, now: float, occupied: Callable[[], bool], *, finished: bool) -> None:
         """As `end`, for a process with requests that take too long. ``finished``: it has nothing else left."""
         self.killed, self.finished = True, finished
-        self.end(now)
+        self.end(now, occupied)
 
     def wait_for_successor(self, again: float) -> bool:
         """The process is to be replaced; if that fails, it is tried ``again``. Returns whether it has failed before."""
@@ -187,3 +202,11 @@ class Child:
         self.wanted, self.leaving = False, reason
         # if a successor is needed, which serves what waits for it, then now
         self.policy, self.due, self.stillborn = RestartPolicy(), 0.0, 0
+
+
+def is_stopped(pid: int) -> bool:
+    """Return whether a signal (SIGSTOP, SIGTSTP) has stopped a process of this user, by its state in proc(5)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:  # it has ended, or there is no /proc: then its log lines lack this
+        return False

@@ -307,7 +307,7 @@ class Mold:
                 continue
             elif overdue.others or now < self._drains_since(child) + CHECK_SECONDS:  # until it has heard of it
                 continue
-            child.end_overdue(now, finished=not overdue.stuck)
+            child.end_overdue(now, partial(self.plan.occupied, child.role), finished=not overdue.stuck)
 
     def _drains_since(self, child: Child) -> float:
         """When a process was told to leave, or to stop with the others."""
@@ -328,7 +328,7 @@ class Mold:
     def _say_overdue(self, child: Child, overdue: Lateness, then: str) -> None:
         spent = f"spent {overdue.seconds:.1f} s on a request (timeouts.request: {self.plan.request:g} s)"
         where = {"role": child.role.name, "pid": child.pid, "reason": OVERDUE_REASON}
-        self.events.record(Kind.ROLE_OVERDUE, f"{child.name} (pid {child.pid}) {spent}; {then}", logging.ERROR, **where)
+        self.events.record(Kind.ROLE_OVERDUE, f"{child.described} {spent}; {then}", logging.ERROR, **where)
 
     def _end_slow(self, now: float) -> None:
         for child in self.children:
@@ -356,7 +356,7 @@ class Mold:
         child.killed = True
         os.kill(child.pid, signal.SIGUSR2)  # it writes its traceback to the log (see faulthandler)
         sleep(TRACEBACK_SECONDS)
-        message = f"{child.name} (pid {child.pid}) spent {self.plan.hanging():.1f} s in plugin code; killed"
+        message = f"{child.described} spent {self.plan.hanging():.1f} s in plugin code; killed"
         if stopping:
             where = {"role": child.role.name, "pid": child.pid, "reason": "plugin code"}
             self.events.record(Kind.FRONT_HUNG, message, logging.ERROR, **where)
@@ -384,10 +384,10 @@ class Mold:
             if child.leaving and not child.told:
                 self._tell_to_leave(child, now)
             if child.pid and now >= child.deadline and child.status is None:
-                text = f"{child.name} (pid {child.pid}) had not left after {self.plan.drain:g} s; killed"
+                text = f"{child.described} had not left after {self.plan.drain:g} s; killed"
                 where = {"role": child.role.name, "pid": child.pid, "reason": "timeouts.drain"}
                 self.events.record(Kind.DRAIN_EXPIRED, text, logging.WARNING, **where)
-                child.end(now)
+                child.end(now, partial(self.plan.occupied, child.role))
         if roster.state != self.told:
             self.told = roster.state
             self.plan.sized(self.told.size)
@@ -477,7 +477,9 @@ class Mold:
                     text = f"cannot fork {child.name}: {error}; retrying {when(delay)}"
                     where = {"role": child.role.name, "reason": str(error)}
                     self.events.record(Kind.FORK_FAILED, text, logging.ERROR, **where)
+                    self.roster.forked(f"cannot fork {child.name}: {error.strerror}")
                 else:
+                    self.roster.forked()
                     text = f"{child.name} (pid {child.pid}) started"
                     self.events.record(Kind.ROLE_STARTED, text, role=child.role.name, pid=child.pid)
 
@@ -535,7 +537,7 @@ class Mold:
             self._end_busy(now)
 
     def _end_busy(self, now: float) -> None:
-        busy = [f"{child.name} (pid {child.pid})" for child in self.children if child.pid]
+        busy = [child.described for child in self.children if child.pid]
         if busy and self.status != BOOT_FAILED:
             text = f"still busy after draining for {self.plan.drain:g} s; killed: {', '.join(busy)}"
             self.events.record(Kind.DRAIN_EXPIRED, text, logging.WARNING, reason="timeouts.drain")
@@ -543,4 +545,4 @@ class Mold:
         self.ended = LAST_STAGE
         for child in self.children:
             if child.pid and child.status is None:  # not reaped, so the pid is still the child's
-                child.end(now)
+                child.end(now, partial(self.plan.occupied, child.role))

@@ -93,6 +93,11 @@ class Plan(ABC):
         taken longer than ``request``; otherwise None. ``draining``: the generation drains."""
         return None
 
+    def occupied(self, role: Role) -> bool:
+        """Called in the mold about a process that is stopped by a signal: whether each thread of it that could take a
+        task has a request in flight, so that the process would take nothing new if it went on."""
+        return False
+
     def load(self, roles: Sequence[Role]) -> PoolLoad:
         """Called in the mold if ``scale`` is set: what these workers are doing."""
         raise NotImplementedError

@@ -122,6 +122,7 @@ class PoolChange:
         words = [f"{pool.ready} of {pool.size} workers ready"]
         words += [f"{pool.leaving} leaving"] * bool(pool.leaving)
         words += [f"{pool.recycling} to recycle"] * bool(pool.recycling)
+        words += [pool.obstacle] * bool(pool.obstacle)
         return ", ".join(words)
 
     def order(self, do: str, **what: Any) -> None:

@@ -58,10 +58,11 @@ class Caller(Protocol):
 
 
 class ReloadedServer(Protocol):
-    """What a reload needs of the supervisor."""
+    """What a reload needs of the supervisor. ``number``: of the last generation that was started."""
 
     configuration: Configuration
     generation: Generation | None  # the current one
+    number: int
 
     def fork(self, configuration: Configuration) -> Generation:
         """Start a generation. Raises OSError if its mold cannot be forked."""
@@ -160,7 +161,8 @@ class Reload:
         if self.step is Step.REVIEWING:
             self.abandon(f"the file was not read within {REVIEW_SECONDS:g} s")
         else:
-            self.abandon(f"the new workers were not ready within {self._wait:g} s", ExitCode.LATE)
+            obstacle = f": {self.candidate.pool.obstacle}" if self.candidate and self.candidate.pool.obstacle else ""
+            self.abandon(f"the new workers were not ready within {self._wait:g} s{obstacle}", ExitCode.LATE)
 
     def _read(self) -> None:
         """Read more of the review; act on it when it is complete."""
@@ -194,8 +196,11 @@ class Reload:
         """Start the generation of the next configuration."""
         try:
             configuration = make()
-        except (PoolctlError, OSError) as error:
+        except PoolctlError as error:
             self.abandon(str(error))
+            return
+        except OSError as error:
+            self.abandon(f"cannot prepare generation {self._server.number + 1}: {error.strerror}")
             return
         try:
             self.candidate = self._server.fork(configuration)

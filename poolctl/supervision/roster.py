@@ -58,6 +58,7 @@ class PoolState:
     most: int = 0  # workers for which this generation has numbers
     fixed: str = ""  # why their number cannot change within this generation
     replaces: bool = False  # there is a number for the replacement of a worker
+    obstacle: str = ""  # why the last process that was missing could not be forked
 
     def sent(self) -> dict[str, Any]:
         """Return what travels to the supervisor."""
@@ -103,6 +104,7 @@ class Roster:
         self.replacement: Replacement | None = None
         self.order, self.refused = 0, ""
         self.automatic = True  # no operator has chosen a size, so an elastic pool may choose
+        self.obstacle = ""  # see PoolState
 
     @property
     def state(self) -> PoolState:
@@ -120,6 +122,7 @@ class Roster:
             most=self._most,
             fixed=self.fixed,
             replaces=self._replaces,
+            obstacle=self.obstacle,
         )
 
     # orders
@@ -230,6 +233,10 @@ class Roster:
 
     # steps
 
+    def forked(self, obstacle: str = "") -> None:
+        """A process that was missing was forked, or could not be: ``obstacle`` says why."""
+        self.obstacle = obstacle
+
     def step(self, now: float) -> None:
         """Go on with the replacements. Called in each turn of the mold."""
         at_work = self.replacement
@@ -242,7 +249,7 @@ class Roster:
         elif at_work.new.serves:
             at_work.dismiss()
         elif at_work.new.policy.deaths >= REPLACEMENT_DEATHS:
-            self._give_up(at_work, "died")
+            self._give_up(at_work, f"could not start: {self.obstacle}" if self.obstacle else "died")
         elif now - at_work.since > REPLACEMENT_SECONDS:
             self._give_up(at_work, f"was not ready within {REPLACEMENT_SECONDS:g} s")
 

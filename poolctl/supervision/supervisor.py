@@ -110,7 +110,7 @@ class Supervisor:
         self.control: Control  # from `run` on
         self.notifier = Notifier()
         self.refusal = ""  # why the last change was refused, until one is not
-        self.started = time.time()
+        self.started = time.monotonic()  # of the first supervisor: the clock is that of the system
         self.totals = Totals()
         if takeover is None:
             server_stop.reset()
@@ -213,7 +213,7 @@ class Supervisor:
             "state": self._state(),
             "generation": self.number,
             "retiring": len(self.retiring),
-            "uptime_seconds": round(time.time() - self.started, 1),
+            "uptime_seconds": round(time.monotonic() - self.started, 1),
             "at_work": self.control.at_work and self.control.at_work.shown(),
             "total": self.counted(),
             "pool": pool,

@@ -196,7 +196,7 @@ def test_a_full_disk_costs_no_request(serve: Serve, tmp_path: Path) -> None:
         for _ in range(3):
             client.ask("/")
             assert client.answer().status == 200
-    server.wait_for_log("access_log: lost 1 lines: No space left on device")
+    server.wait_for_log("access_log: lost 1 line: No space left on device")
 
 
 def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 from harness.machine import PATIENCE
+from harness.server import wait_until
 
 from poolctl.runtime.system import forked
-from poolctl.supervision.child import BARE_SECONDS, LAST_WORDS_SECONDS, Child
+from poolctl.supervision.child import BARE_SECONDS, LAST_WORDS_SECONDS, Child, is_stopped
 from poolctl.supervision.mold import CHECK_SECONDS, REPLACE_AGAIN_SECONDS, Mold
 from poolctl.supervision.plan import Lateness, Plan, Role
 from poolctl.supervision.reports import receive
@@ -163,9 +164,12 @@ def test_a_process_whose_threads_all_hang_is_ended_at_once(rig: Rig, caplog: pyt
 # ending a process
 
 
-def ended(script: str, *times: float, says: str = "") -> tuple[int, str]:
+def ended(
+    script: str, *times: float, says: str = "", suspended: bool = False, occupied: bool = True
+) -> tuple[int, str]:
     """How a process ends that the mold ends, and what it has written. ``times``: of the mold's turns, from the request
-    on; ``says``: what it writes before the last one."""
+    on; ``says``: what it writes before the last one. ``suspended``: a signal has stopped it; ``occupied``: it would
+    take nothing new."""
     reader, writer = os.pipe()
     start = f"import faulthandler, os, signal, sys, time\nend = {reader}\n{script}\nprint('up', flush=True)\n"
     command = [sys.executable, "-c", start + "while True: time.sleep(3600)"]
@@ -178,8 +182,12 @@ def ended(script: str, *times: float, says: str = "") -> tuple[int, str]:
         role: Any = SimpleNamespace(title="poolctl: worker 0")
         child = Child(role)
         child.started(process.pid, 0.0, ender=writer)
-        child.end(100.0)
-        child.end(100.0)
+        if suspended:
+            process.send_signal(signal.SIGSTOP)
+            wait_until(lambda: is_stopped(process.pid), "a suspended process")
+        assert child.described == f"worker 0 (pid {process.pid}{', stopped by a signal' * suspended})"
+        child.end(100.0, lambda: occupied)
+        child.end(100.0, lambda: occupied)
         said = ""
         for seconds in times:
             if seconds == times[-1]:
@@ -199,6 +207,14 @@ DEAF = "signal.signal(signal.SIGUSR2, signal.SIG_IGN)"
 
 def test_a_process_ends_itself() -> None:
     assert ended(LISTENS, LAST_WORDS_SECONDS / 2) == (7, "")
+
+
+def test_a_suspended_one_goes_on_to_end_itself_if_it_takes_nothing_new() -> None:
+    assert ended(LISTENS, LAST_WORDS_SECONDS / 2, suspended=True) == (7, "")
+
+
+def test_a_suspended_one_that_might_take_something_new_is_killed_at_once() -> None:
+    assert ended(LISTENS, 0.0, suspended=True, occupied=False) == (-signal.SIGKILL, "")
 
 
 def test_one_that_closed_its_end_is_killed_at_once() -> None:

@@ -232,7 +232,7 @@ def test_a_replacement_takes_the_place_of_its_predecessor_for_ever() -> None:
     assert rig.workers[0].place == 0
 
 
-@pytest.mark.parametrize("how", ["dies", "hangs"])
+@pytest.mark.parametrize("how", ["dies", "hangs", "cannot be forked"])
 def test_a_replacement_that_does_not_serve_is_given_up(how: str) -> None:
     rig = Rig(2, 5)
     rig.order("recycle", worker=-1)
@@ -242,6 +242,11 @@ def test_a_replacement_that_does_not_serve_is_given_up(how: str) -> None:
             rig.workers[2].started(1, rig.now)
             rig.dies(2)
         why = "died"
+    elif how == "cannot be forked":
+        for _ in range(REPLACEMENT_DEATHS):
+            rig.workers[2].policy.delay(0.0)
+            rig.roster.forked("cannot fork worker x 2: no room")
+        why = "could not start: cannot fork worker x 2: no room"
     else:
         rig.now += REPLACEMENT_SECONDS
         rig.turn(slow=(2,))
@@ -251,6 +256,8 @@ def test_a_replacement_that_does_not_serve_is_given_up(how: str) -> None:
     rig.roster.step(rig.now)
     assert rig.state.refused == f"the worker that was to replace worker x 0 {why}"
     assert rig.state.recycling == 0
+    rig.roster.forked()
+    assert rig.state.obstacle == ""
     rig.settle()
     assert rig.serving() == [0, 1]
     assert rig.order("recycle", worker=0) == ""  # the next order has nothing to do with it

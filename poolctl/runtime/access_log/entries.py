@@ -61,6 +61,16 @@ class Entries:
         line = self._line(request, request.conversation.peer, status, size, took, self._worker, now)
         try:
             if write(self._fd, line) != len(line):
-                self._access.lose("only part of a line was written")
+                self._lose("only part of a line was written")
         except OSError as error:
-            self._access.lose(str(error.strerror))
+            self._lose(str(error.strerror))
+
+    def _lose(self, reason: str) -> None:
+        self._access.lose(reason)
+        self._line = self._after_a_loss
+
+    def _after_a_loss(self, *known: Any) -> bytes:
+        """Return the next line, on a line of its own if the file ends with part of a lost one."""
+        self._line = self._access.line
+        line = self._line(*known)
+        return b"\n" + line if self._access.torn() else line

@@ -11,6 +11,9 @@ it has written.
 The supervisor opens the file, and roles inherit it. It is always opened with the rights of the user that roles run as,
 because root would follow any link that this user puts in its place. If reopening fails, the old file stays open, and
 the failure is logged.
+
+If the disk is full, lines are lost, and the last one may be there in part. Whoever has lost a line ends that part
+before its next one. Not guaranteed: a process that has lost none may add its line to it.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import stat
 from contextlib import nullcontext
 from os import close, write
 from time import monotonic, monotonic_ns
@@ -101,9 +105,21 @@ class AccessLog:
         """Count a line that could not be written, and log the number of lost lines at most once a minute."""
         self._lost += 1
         if monotonic() - self._complained >= LOST_LINES_SECONDS:
-            log.error("access_log: lost %d lines: %s", self._lost, reason)
+            log.error("access_log: lost %d line%s: %s", self._lost, "s" * (self._lost != 1), reason)
             self._complained = monotonic()
             self._lost = 0
+
+    def torn(self) -> bool:
+        """Return whether the file ends with part of a line, since there was no room for the rest of it. False for what
+        is no file, or cannot be read."""
+        try:
+            if not self.path or not stat.S_ISREG(os.fstat(self.fd).st_mode):
+                return False
+            with open(f"/proc/self/fd/{self.fd}", "rb", buffering=0) as file:  # not the path: it may be another file
+                size = file.seek(0, os.SEEK_END)
+                return size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
+        except OSError:
+            return False
 
     def turned_away(self, status: int, peer: Peer, line: bytes) -> None:
         """Write the line of a client that was turned away before its request reached the app. It shows the first line

@@ -6,6 +6,8 @@ from __future__ import annotations
 import fcntl
 import threading
 from dataclasses import dataclass, field
+from math import inf
+from time import monotonic
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -17,6 +19,8 @@ from poolctl.runtime.lifeline import Life
 from poolctl.runtime.listen.listening import AcceptLock, listen
 from poolctl.runtime.ownership import Ownership, Work
 from poolctl.runtime.site import Site
+
+LEADER_SECONDS = 0.02  # seconds that a leader may take for accept; others then do not wait for it any longer
 
 Lock = Annotated[
     Literal["kernel", "file", "mutex"],
@@ -65,19 +69,29 @@ class LeaderFollowers(Ownership):
 
 
 class FileLock:
-    """A record lock (fcntl), which the kernel releases when its holder dies. It excludes processes, not threads."""
+    """A record lock (fcntl), which the kernel releases when its holder dies. It excludes processes, not threads.
+
+    A leader that is suspended (SIGSTOP) while it accepts keeps the lock, and would keep all others from accepting. So a
+    process whom the lock was refused for LEADER_SECONDS does without it until it gets it again: the lock chooses who
+    accepts, but accept(2) needs none.
+    """
 
     def __init__(self) -> None:
         self.fd = unnamed("poolctl-accept")
+        self._refused_since = inf
 
     def acquire(self, *, blocking: bool = True) -> bool:
-        """Acquire the lock. Returns whether this process has it, as threading.Lock does."""
+        """Acquire the lock. Returns whether this process may accept: as threading.Lock does, whether it has the lock;
+        and also if another one has it for too long."""
         try:
             fcntl.lockf(self.fd, fcntl.LOCK_EX | (0 if blocking else fcntl.LOCK_NB))
         except BlockingIOError:
-            return False
+            now = monotonic()
+            self._refused_since = min(self._refused_since, now)
+            return now - self._refused_since > LEADER_SECONDS
+        self._refused_since = inf
         return True
 
     def release(self) -> None:
-        """Release the lock."""
+        """Release the lock; no effect if this process does not have it."""
         fcntl.lockf(self.fd, fcntl.LOCK_UN)

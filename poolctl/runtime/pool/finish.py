@@ -49,8 +49,12 @@ def begin() -> None:
 
 def finish(status: int, seconds: float) -> int:
     """Wait for threads and run the exit functions. Returns the exit status: ``status``, or 1 if it is 0 and something
-    raised. If that takes longer than ``seconds``, the process ends with status 1."""
-    threads.watch(lambda: _leave(max(0.0, seconds)), "finish")
+    raised. If that takes longer than ``seconds``, the process ends with status 1; without memory for the thread that
+    sees to it, its parent ends the process at the end of the drain."""
+    try:
+        threads.watch(lambda: _leave(max(0.0, seconds)), "finish")
+    except (RuntimeError, MemoryError) as error:
+        log.warning("nothing limits the time of threads and exit functions of the app: %s", error)
     shutdown: Any = vars(threading)["_shutdown"]  # called by Py_FinalizeEx; ends the threads of executors too
     try:
         shutdown()

@@ -84,6 +84,27 @@ def test_lines_that_are_lost_are_counted_and_the_log_told_once_a_minute(
     assert counts == ["1", "3"]
 
 
+@pytest.mark.parametrize(("content", "torn"), [(b"", False), (b"a\n", False), (b"a\nb", True)])
+def test_a_file_is_torn_if_it_ends_with_part_of_a_line(
+    entries_file: tuple[AccessLog, Path], content: bytes, torn: bool
+) -> None:
+    access_log, path = entries_file
+    path.write_bytes(content)
+    assert access_log.torn() is torn
+    path.rename(path.with_suffix(".1"))  # and not a later file of that name
+    assert access_log.torn() is torn
+
+
+def test_what_is_no_file_is_not_torn(tmp_path: Path) -> None:
+    assert not AccessLog("common", "stderr").torn()
+    os.mkfifo(path := tmp_path / "pipe")
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb"):
+        made = AccessLog("common", str(path))
+        made.turned_away(503, PEER, b"")
+        assert not made.torn()
+        made.close()
+
+
 def test_streams_are_not_opened_again() -> None:
     stream = AccessLog("common", "stderr")
     stream.reopen()
