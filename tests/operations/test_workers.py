@@ -24,6 +24,13 @@ NAME = f"w{uuid.uuid4().hex[:8]}"  # of one server for several tests
 SECONDS = r"\(\d+\.\d s\)\n"
 
 
+ASGI = """
+async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+"""
+
+
 class Workers:
     """A server and the commands that change it."""
 
@@ -326,3 +333,29 @@ def test_no_such_server(tmp_path: Path) -> None:
         done = poolctl(*words, cwd=tmp_path)
         assert done.returncode == 1
         assert "nosuch" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ownership", ["half-sync/half-async", "leader/followers", "reuse-port"])
+@pytest.mark.parametrize("app", ["demo", {"asgi": "shop:app"}], ids=["wsgi", "asgi"])
+def test_connections_that_move_are_spread_over_the_workers(
+    serve: Serve, tmp_path: Path, ownership: str, app: Any
+) -> None:
+    """Three workers have a third each, give or take a half of it, after every change."""
+    (tmp_path / "shop.py").write_text(ASGI)
+    managed = Workers(serve, tmp_path, app=app, ownership=ownership, pool={"size": 3})
+    clients = [Client(managed.server.port) for _ in range(120)]
+
+    def shares() -> list[int]:
+        return [each["in_flight"] for each in managed.server.status()["workers"] if each["in_flight"]]
+
+    for client in clients:
+        assert client.get().status == 200
+    for change in (["reload"], ["recycle", "--worker", "1"], ["recycle"]):
+        assert managed.run(*change).returncode == 0, change
+        wait_until(lambda: sum(shares()) == len(clients), "all connections")
+        assert all(20 <= share <= 60 for share in shares()), (change, shares())
+    for client in clients:
+        assert client.get().status == 200
+        client.close()
+    assert managed.server.stop() == 0

@@ -20,12 +20,14 @@ from collections.abc import Callable, Sequence
 from os import close
 from socket import AF_UNIX
 from socket import socket as Socket
+from time import sleep
 from typing import Final
 
 from poolctl.runtime.channels.inbox import AT_ONCE, FD
 from poolctl.runtime.listen import server_stop
 from poolctl.runtime.listen.door import AcceptingLoop
 from poolctl.runtime.listen.listener import Listener, own_end
+from poolctl.runtime.listen.listening import DEFER_SECONDS
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.loop.source import S, Source
 from poolctl.runtime.system.channel import CONTROL_BYTES, LEVEL, RIGHTS, channel, descriptors
@@ -142,14 +144,17 @@ class MovedConnections(Source[S]):
         listeners: Sequence[Listener],
         on_moved: OnMoved[S],
         room: Callable[[], bool],
+        crowded: Callable[[S], bool] | None = None,
     ) -> None:
         """``listeners``: one of each address. ``on_moved`` is called with each connection. ``room``: returns whether
-        there is room for one; otherwise it is left to other processes."""
+        there is room for one; otherwise it is left to other processes. ``crowded``: called with the service,
+        returns whether others that are idle have fewer connections; they get a moment to be faster."""
         self.loop = loop
         self.moves = moves
         self.fd = moves.reader.fileno()
         self.on_moved = on_moved
         self.room = room
+        self.crowded = crowded
         self.protocols = [listener.door.protocol.name for listener in listeners]
         self.plain = [listener.door.scheme == "http" for listener in listeners]
         self.exact = {(each.server_host, each.server_port): number for number, each in enumerate(listeners)}
@@ -163,6 +168,8 @@ class MovedConnections(Source[S]):
         if not self.room():
             self.loop.pause(self)
             return
+        if self.crowded is not None and self.crowded(service):
+            sleep(DEFER_SECONDS)
         taken = self.moves.take()
         if taken is None:
             return  # another process was faster
@@ -190,10 +197,16 @@ class MovedConnections(Source[S]):
         self.loop.remove(self)
 
 
-def adopt_in(loop: AcceptingLoop[S], moves: Moves, listeners: Sequence[Listener]) -> None:
-    """Have a loop serve the connections that move here, each from the last door of its address."""
+def adopt_in(
+    loop: AcceptingLoop[S],
+    moves: Moves,
+    listeners: Sequence[Listener],
+    crowded: Callable[[S], bool] | None = None,
+) -> None:
+    """Have a loop serve the connections that move here, each from the last door of its address. ``crowded``: see
+    ``MovedConnections``."""
 
     def on_moved(fd: int, peer: Peer, service: S, number: int) -> None:
         loop.adopt(fd, peer, service, listeners[number].door)
 
-    MovedConnections(loop, moves, listeners, on_moved, lambda: loop.open < loop.limit or not loop.full())
+    MovedConnections(loop, moves, listeners, on_moved, lambda: loop.open < loop.limit or not loop.full(), crowded)

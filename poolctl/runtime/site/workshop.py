@@ -138,8 +138,15 @@ class Workshop(SiteData):
         loop.leave_with(life.leave)
         loop.move_by(self.moves)
         if not self.inboxes:  # otherwise they arrive at the front
-            adopt_in(loop, self.moves, self.shared_listeners)
+            adopt_in(loop, self.moves, self.shared_listeners, self._crowded if self.multiprocess else None)
         return loop
+
+    def _crowded(self, service: Service) -> bool:
+        """Whether another worker that is idle has fewer connections than the one with this service."""
+        row = service.row
+        count = row[TAKEN] - row[DONE] - 1  # equal ones are not worth a wait
+        rows = (self.scoreboard.worker(number) for number in range(self.workers * self.slots))
+        return any(other[TAKEN] - other[DONE] < count and other[STATE] == READY and not other[SINCE] for other in rows)
 
     def threads_of(self, loop: Loop[Service], worker: int) -> list[Callable[[], None]]:
         """Return a function for each thread of a worker whose threads all run one loop."""

@@ -142,6 +142,28 @@ def test_a_connection_is_taken_at_the_address_that_its_client_used(
         assert arriving(moves, sock, protocol="lines") == []
 
 
+def test_others_with_fewer_connections_are_let_first(moves: Moves) -> None:
+    rig = LoopRig()
+    near, far = socket.socketpair()
+    taken: list[int] = []
+
+    def another_takes_it(service: Any) -> bool:
+        found = moves.take()
+        assert found is not None
+        taken.append(found[0])
+        return True
+
+    with near, far, socket.create_server(("127.0.0.1", 0)) as sock:
+        assert moves.send(near.fileno(), "http", PEER)
+        listeners = [Listener(sock, Door(Http()))]
+        here = MovedConnections(rig.loop, moves, listeners, pytest.fail, lambda: True, another_takes_it)
+        here.on_event(IN, rig.service)
+        assert len(taken) == 1
+        os.close(taken[0])
+        here.drain(rig.service)
+    rig.close()
+
+
 def test_the_peer_of_a_protocol_that_keeps_none_is_asked_of_the_kernel() -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock, socket.create_connection(sock.getsockname()) as client:
         near = sock.accept()[0]
