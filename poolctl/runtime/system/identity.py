@@ -69,10 +69,13 @@ class Identity:
         return cls(uid, gid, "", "")
 
     def assume(self) -> None:
-        """Change to this identity for good: groups first, because setgroups(2) needs the privileges that go.
+        """Change to this identity for good: groups first, because setgroups(2) needs the privileges that go. A process
+        that has it already may lack these privileges, as root does in a unit without capabilities.
 
         Raises OSError if the system refuses.
         """
+        if self._held:
+            return
         self._join()
         os.setgid(self.gid)  # as root this sets the saved ids too, so there is no way back
         os.setuid(self.uid)
@@ -95,6 +98,13 @@ class Identity:
             os.seteuid(0)
             os.setegid(gid)
             os.setgroups(groups)
+
+    @property
+    def _held(self) -> bool:
+        """Whether the process has exactly this identity, and no way back to another one."""
+        groups = {self.gid, *(os.getgrouplist(self.name, self.gid) if self.name else ())}
+        ids = os.getresuid() == (self.uid,) * 3 and os.getresgid() == (self.gid,) * 3
+        return ids and {self.gid, *os.getgroups()} == groups
 
     def _join(self) -> None:
         if self.name:
