@@ -175,9 +175,9 @@ def ended(script: str, *times: float, says: str = "") -> tuple[int, str]:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline() == "up\n"
-        role: Any = SimpleNamespace(title="poolctl: worker 0")
+        role: Any = SimpleNamespace(title="poolctl: worker 0", rows=(0,))
         child = Child(role)
-        child.started(process.pid, 0.0, ender=writer)
+        child.started(process.pid, 0.0, channel=writer)
         child.end(100.0)
         child.end(100.0)
         said = ""
