@@ -1,6 +1,6 @@
 """The configuration of a server from its parts: listeners, TLS contexts, access log, scoreboard.
 
-The file is long because each way to the next configuration is another selection of what this one has opened.
+The file is long because one object answers everything that the supervisor asks of a topology.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from poolctl.assembly.environment.limits import descriptors, raise_descriptors
 from poolctl.assembly.fitting.combination import REUSE_PORT
 from poolctl.assembly.generation_plan import ServerPlan
 from poolctl.assembly.host import Host
+from poolctl.assembly.hot_change import hot_change
 from poolctl.assembly.open_sockets import OpenSocket, OpenSockets
 from poolctl.assembly.resolve import Parts
 from poolctl.assembly.status import Board
@@ -31,7 +32,7 @@ from poolctl.runtime.dispatch import KernelDispatch
 from poolctl.runtime.listen.activation import Passed, open_passed, report_unused, take_passed
 from poolctl.runtime.listen.listener import address_of, open_group, open_listener, own_end, resize_group
 from poolctl.runtime.listen.moves import Moves
-from poolctl.runtime.system.bpf import Instruction, attach
+from poolctl.runtime.system.bpf import Instruction, attach, random_of
 from poolctl.supervision.configuration import Configuration, Reviewer
 from poolctl.supervision.totals import Meter
 
@@ -66,15 +67,13 @@ class ServerConfiguration(Configuration):
         if page is not None:
             parts = with_short_drain(parts)
         topology = parts.topology
-        self.parts, self.host, self.moves, self.reviewer, self.page = parts, host, moves, reviewer, page
+        self.host, self.moves, self.page = host, moves, page
         self.since: float = before.since if before else time.time()  # seconds since 1970: the start of the server
         self.name = topology.name
-        self.ready, self.notice = topology.reload.ready, topology.timeouts.notice
+        self._serve(parts, reviewer)
         self.follows = before is not None or opened is not None
         self.workers, self.most = parts.workers, parts.most
         self.size = parts.workers if size is None else size
-        self.drain = topology.timeouts.drain
-        raise_descriptors(descriptors(topology.limits.connections, any(address.tls for address in topology.listen)))
         if opened is None:
             opened = before.opened() if before else OpenSockets(passed=take_passed(os.environ))
         # by systemd, whatever the addresses are: those of a later configuration may differ
@@ -84,6 +83,8 @@ class ServerConfiguration(Configuration):
         self.access: AccessLog | None = None
         try:
             self._open_listeners(opened, ports or {})
+            if self._grouped and self.follows and not self._to_steer:
+                self._steer_anew(before)
             report_unused(self.passed, topology.listen)
             self.access = self._open_access_log(before)
             self.contexts = tls_contexts(parts)
@@ -92,6 +93,13 @@ class ServerConfiguration(Configuration):
             raise
         self.reopen = self.access.reopen if self.access and self.access.path else None
         self.board = Board(parts)
+
+    def _serve(self, parts: Parts, reviewer: Reviewer | None) -> None:
+        """Note the parts, and what the supervisor reads of them."""
+        topology = parts.topology
+        self.parts, self.reviewer = parts, reviewer
+        self.ready, self.notice, self.drain = topology.reload.ready, topology.timeouts.notice, topology.timeouts.drain
+        raise_descriptors(descriptors(topology.limits.connections, any(address.tls for address in topology.listen)))
 
     @property
     def listeners(self) -> list[socket.socket]:  # type: ignore[override]
@@ -130,6 +138,15 @@ class ServerConfiguration(Configuration):
         group, program = resize_group(group, address, backlog, self.parts.workers, self._program())
         self._to_steer.append((group[0], program))
         return group
+
+    def _steer_anew(self, before: ServerConfiguration | None) -> None:
+        """Have the kernel choose among the sockets of open groups as the strategy says, from when this configuration
+        serves. ``before``: the configuration that this one replaces; None: another server's, whose strategy is not
+        known."""
+        if before is None and self._program():
+            self._to_steer = [(group[0], self._program()) for group in self.groups]
+        elif before is not None and before.parts.dispatch != self.parts.dispatch:
+            self._to_steer = [(group[0], self._program() or random_of(len(group))) for group in self.groups]
 
     @property
     def _grouped(self) -> bool:
@@ -255,6 +272,22 @@ class ServerConfiguration(Configuration):
         return ServerConfiguration(
             self.parts, self.host, self.moves, self.reviewer, self, self.size, self.page, kept, ports
         )
+
+    def change(self, made: Any) -> bytes:
+        if self.page is not None:
+            raise PoolctlError("in development a reload always loads the code anew")
+        found = hot_change(self.parts, made[0])
+        if found is None:
+            raise PoolctlError("the current generation is not that of the file")
+        return found.sent()
+
+    def take(self, made: Any) -> None:
+        parts, reviewer = made
+        if self._grouped and parts.dispatch != self.parts.dispatch:
+            assert isinstance(parts.dispatch, KernelDispatch)  # the rules allow no other kind
+            for group in self.groups:
+                attach(group[0], parts.dispatch.program(len(group)) or random_of(len(group)))
+        self._serve(parts, reviewer)
 
     def discard(self, other: Configuration | None) -> None:
         theirs = other if isinstance(other, ServerConfiguration) else None

@@ -6,13 +6,16 @@ The file is long because what the mold asks about a worker, and tells a front of
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from os import close
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from poolctl.assembly.doors import make_doors
 from poolctl.assembly.fitting.seats import fixed
+from poolctl.assembly.hot_change import received, terms_of
+from poolctl.assembly.hot_change import values as make_values
+from poolctl.assembly.plugins.plugin import Plugin
 from poolctl.assembly.resolve import MadeParts
 from poolctl.assembly.site import build_site
 from poolctl.assembly.status import Board
@@ -29,6 +32,7 @@ from poolctl.runtime.channels.notices import (
 )
 from poolctl.runtime.channels.parcel import HEAD
 from poolctl.runtime.dispatch import built_in
+from poolctl.runtime.lifeline import Take
 from poolctl.runtime.listen.moves import Moves
 from poolctl.runtime.protocol import Provisions, unseen
 from poolctl.runtime.scoreboard import (
@@ -47,6 +51,7 @@ from poolctl.runtime.scoreboard import (
     WANTED,
 )
 from poolctl.runtime.system import forked
+from poolctl.runtime.system.loaded_code import LoadedCode
 from poolctl.supervision.elastic import PoolLoad, ScaleLimits
 from poolctl.supervision.plan import Lateness, Plan, Role
 from poolctl.supervision.recycling import RecycleLimits
@@ -54,7 +59,8 @@ from poolctl.supervision.recycling import RecycleLimits
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-    from poolctl.config.pool_keys import RecycleSection
+    from poolctl.config.model import Topology
+    from poolctl.config.pool_keys import RecycleSection, ScaleSection
     from poolctl.runtime.access_log.log import AccessLog
 
 
@@ -90,6 +96,7 @@ class ServerPlan(Plan):
         """``contexts``: TLS contexts of the addresses. ``board``: where the supervisor reads the scoreboard. ``moves``:
         the server's channel for connections that move between generations. ``beside``: it starts beside another one."""
         topology = parts.topology
+        code = LoadedCode()  # before any is loaded that a worker runs
         for protocol in parts.protocols:
             protocol.provision(provisions(parts, access))
         if parts.ownership is not None:
@@ -97,12 +104,9 @@ class ServerPlan(Plan):
         doors = make_doors(parts, contexts)
         self.reopen = access.reopen if access and access.path else None
         self.name = topology.name
-        self.drain = topology.timeouts.drain
-        self.request = None if parts.app.asynchronous else topology.timeouts.request  # tasks are cancelled instead
         self.beside = beside
-        self.surge = topology.reload.surge if beside else None
-        self.recycle = recycle_limits(topology.recycle)
-        self.scale = scale_limits(parts)
+        self._terms = terms_of(parts, code)
+        self._limit_by(topology)
         self.site = site = build_site(parts, listeners, doors, access, board, moves)
         ownership = parts.ownership
         self.owned = site.sockets() | (ownership.prepared if ownership else set())
@@ -125,8 +129,31 @@ class ServerPlan(Plan):
         self.joined = set(range(len(site.inboxes))) - self.vacant if between_processes else set()
         self.roles: list[Role] = parts.pool.roles(site, ownership)
         self._fixed = fixed(parts.combination, parts.workers, parts.most)
+        # Whether the front is watched for a hanging strategy: only with a plugin's; poolctl's own do not hang.
+        self._foreign = not built_in(site.dispatch)
         for worker in range(site.size, site.workers):
             self._mark(worker, VACANT)
+
+    def _limit_by(self, topology: Topology) -> None:
+        """Take what the mold itself reads of a topology."""
+        terms = self._terms
+        self.drain = topology.timeouts.drain
+        self.request = None if terms.asynchronous else topology.timeouts.request  # tasks are cancelled instead
+        self.surge = topology.reload.surge if self.beside else None
+        self.recycle = recycle_limits(topology.recycle)
+        self.scale = scale_limits(topology.scale, terms.workers, terms.most)
+
+    def prepare(self, change: bytes) -> Take:
+        new = received(change)
+        values = make_values(new, self.site, self._terms)
+
+        def take(done: Callable[[], None]) -> None:
+            self._limit_by(new.topology)
+            if new.dispatch is not None:
+                self._foreign = isinstance(new.dispatch, Plugin)
+            self.site.settings.take(values, done)
+
+        return take
 
     def died(self, role: Role, pid: int) -> None:
         """Notify the front which tickets the dead worker was serving and that its inbox has no reader.
@@ -137,7 +164,7 @@ class ServerPlan(Plan):
         for row in role.rows:
             cells = self.site.scoreboard.worker(row)
             ticket, began = divmod(cells[TICKET], 2)
-            late = self.request is not None and held(cells) > self.request
+            late = bool(self._overdue_for(cells))
             cells[SINCE] = 0
             cells[STATE] = STARTING
             cells[DONE] = cells[TAKEN]  # it has no tasks any more: the load of its successor begins at 0
@@ -225,8 +252,7 @@ class ServerPlan(Plan):
 
     @property
     def guards(self) -> bool:
-        """Whether the front is watched for a hanging strategy: only with a plugin's; poolctl's own do not hang."""
-        return bool(self.site.inboxes) and not built_in(self.site.dispatch)
+        return bool(self.site.inboxes) and self._foreign
 
     def hanging(self) -> float:
         """Seconds that the front's strategy has spent on its current decision; 0 where it is not deciding."""
@@ -257,8 +283,16 @@ class ServerPlan(Plan):
 
     def _late(self, rows: Iterable[int]) -> dict[int, float]:
         """The rows whose request has taken longer than the limit, with the seconds."""
-        taken = {row: held(self.site.scoreboard.worker(row)) for row in rows}
-        return {row: seconds for row, seconds in taken.items() if self.request is not None and seconds > self.request}
+        taken = {row: self._overdue_for(self.site.scoreboard.worker(row)) for row in rows}
+        return {row: seconds for row, seconds in taken.items() if seconds}
+
+    def _overdue_for(self, cells: memoryview) -> float:
+        """Seconds that a worker has spent on its current request, if that is more than the limit, which for this
+        request is the longer of those at its beginning and now; otherwise 0."""
+        if self.request is None:
+            return 0.0
+        limit, seconds = self.site.timeouts.at(cells[SINCE] / 1e9).request, held(cells)
+        return seconds if limit is not None and seconds > limit else 0.0
 
     def _awaits(self, worker: int, *, alone: bool) -> int:
         """The tasks that only this worker can take. ``alone``: all workers are in one process."""
@@ -292,12 +326,9 @@ def recycle_limits(keys: RecycleSection) -> RecycleLimits | None:
     return RecycleLimits(keys.requests, keys.age, keys.memory, keys.jitter, keys.least) if keys.on else None
 
 
-def scale_limits(parts: MadeParts) -> ScaleLimits | None:
+def scale_limits(keys: ScaleSection, least: int, most: int) -> ScaleLimits | None:
     """Return how the pool grows and shrinks; None if it does not."""
-    if parts.most <= parts.workers:
-        return None
-    keys = parts.topology.scale
-    return ScaleLimits(parts.workers, parts.most, keys.wait, keys.idle, keys.memory)
+    return ScaleLimits(least, most, keys.wait, keys.idle, keys.memory) if most > least else None
 
 
 def held(cells: memoryview) -> float:

@@ -15,12 +15,14 @@ from poolctl.runtime.app import Surroundings
 from poolctl.runtime.app.loader import Loader
 from poolctl.runtime.channels.notices import Notices
 from poolctl.runtime.channels.returns import Returns
+from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.dispatch.leader import Leader
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.listen.moves import Moves
 from poolctl.runtime.scoreboard import Scoreboard
 from poolctl.runtime.serving.health import HealthCheck
+from poolctl.runtime.site.settings import Settings
 from poolctl.runtime.site.workshop import Workshop
 from poolctl.runtime.timeouts import Timeouts
 
@@ -37,7 +39,7 @@ def build_site(  # all fields of the workshop
     moves: Moves | None = None,
 ) -> Workshop:
     """The workshop of one generation. ``moves``: None outside of a server, where nothing moves."""
-    topology, ownership = parts.topology, parts.ownership
+    topology, ownership, dispatch = parts.topology, parts.ownership, parts.dispatch or Leader()
     workers, threads = _shape(parts)
     medium = parts.pool.medium()
     awaited = ownership is not None and ownership.lends and parts.app.asynchronous
@@ -56,13 +58,10 @@ def build_site(  # all fields of the workshop
         name=topology.name,
         loader=Loader(parts.app, _surroundings(parts)),
         protocol=parts.protocol,
-        dispatch=parts.dispatch or Leader(),
+        dispatch=dispatch,
         affinity=parts.affinity,
         returns=Returns(learns=parts.affinity.learns),
-        timeouts=_timeouts(topology),
-        connections=topology.limits.connections,
-        most=affordable(descriptors_per_connection(parts)),
-        waiting=topology.limits.waiting,
+        settings=_settings(parts, dispatch),
         listeners=_listeners(topology, listeners, doors),
         workers=workers,
         size=min(workers, parts.workers),
@@ -77,6 +76,18 @@ def build_site(  # all fields of the workshop
         moves=Moves() if moves is None else moves,
         access=access,
         health=HealthCheck(topology.health) if topology.health else None,
+    )
+
+
+def _settings(parts: MadeParts, dispatch: Dispatch) -> Settings:
+    """The values that a reload can change, as they are at the start."""
+    limits = parts.topology.limits
+    return Settings(
+        timeouts=timeouts(parts.topology),
+        connections=limits.connections,
+        most=affordable(descriptors_per_connection(parts)),
+        waiting=limits.waiting,
+        dispatch=lambda: dispatch,
     )
 
 
@@ -96,17 +107,17 @@ def _surroundings(parts: MadeParts) -> Surroundings:
     return Surroundings(pool.multithread, pool.multiprocess, parts.private, parts.is_topology, parts.page, warm)
 
 
-def _timeouts(topology: Topology) -> Timeouts:
+def timeouts(topology: Topology) -> Timeouts:
     """The limits on what clients and requests may take, of two keys of the file."""
-    timeouts = topology.timeouts
+    keys = topology.timeouts
     return Timeouts(
-        head=timeouts.head,
-        idle=timeouts.idle,
-        write=timeouts.write,
-        body=timeouts.body,
+        head=keys.head,
+        idle=keys.idle,
+        write=keys.write,
+        body=keys.body,
         body_rate=topology.limits.body_rate,
-        request=timeouts.request,
-        drain=timeouts.drain,
+        request=keys.request,
+        drain=keys.drain,
     )
 
 

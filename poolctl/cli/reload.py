@@ -26,11 +26,13 @@ def reload(
 ) -> None:
     """Have a running server apply its topology and code as they are now, and return when only new workers serve.
 
+    If only values differ that running workers can take, they take them, and none is started.
+
     Without NAME the only running server is meant. Ctrl-C ends only the waiting, not the reload.
 
-    Exits with 0 when the new workers serve and the old ones have ended, 1 if the reload was refused or the new workers
-    could not start, 3 if they were not ready in time, and 78 if the topology is not valid. After 1, 3 and 78 the old
-    workers serve.
+    Exits with 0 when the new workers serve and the old ones have ended, or all have the new values, 1 if the reload was
+    refused or the new workers could not start, 3 if they were not ready in time, and 78 if the topology is not valid.
+    After 1, 3 and 78 the old workers serve.
     """
     from poolctl.config.units import seconds
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,8 @@ class Given:
         from poolctl.assembly.resolve import assembled_from
         from poolctl.cli.diff import line_of
         from poolctl.config.diagnostic import Invalid, in_order
-        from poolctl.description.changes import changes
+        from poolctl.config.paths import tls_files
+        from poolctl.description.changes import changes, hardest
         from poolctl.description.settings import settings
 
         if "-" in (self.inputs.file, *self.inputs.overlays):
@@ -81,9 +83,20 @@ class Given:
         if errors:
             return Review(ExitCode.REFUSED, self._shown(in_order(errors, judgement.tree.sources)), lines)
         warnings = tuple(each.concise for each in [*judgement.findings, *host])
-        return Review(ExitCode.DONE, "", (*lines, *warnings), (parts, replace(self, judgement=judgement)))
+        hot = len(found) if hardest(found) == "hot" else 0
+        made = parts, replace(self, judgement=judgement)
+        return Review(ExitCode.DONE, "", (*lines, *warnings), made, hot, newest(tls_files(judgement.tree)))
 
     def _shown(self, found: Sequence[Diagnostic]) -> str:
         from poolctl.cli.formats.human import with_verdict
 
         return with_verdict(self.inputs.file, found, sys.stderr)
+
+
+def newest(files: Sequence[str]) -> float:
+    """Return when the last of these files, or a link to one, was changed, in seconds since 1970; 0 if there is none."""
+    found = 0.0
+    for file in files:
+        with suppress(OSError):  # another process may replace it at this moment; a start would find that out
+            found = max(found, os.stat(file).st_ctime, os.lstat(file).st_ctime)
+    return found

@@ -51,13 +51,23 @@ def files_read(tree: Tree) -> tuple[str, ...]:
     return _files(tree, lambda path: "tls" in path)
 
 
+def tls_files(tree: Tree) -> tuple[str, ...]:
+    """The absolute paths of the TLS files of a topology."""
+    return _named(tree, lambda path: "tls" in path)
+
+
 def _files(tree: Tree, wanted: Callable[[Sequence[str | int]], bool]) -> tuple[str, ...]:
     """The absolute paths of the files that a topology was read from, and of those that it names at ``wanted`` keys."""
     files = [name for name, source in tree.sources.items() if source.is_file and not name.startswith("<")]
+    return (*map(os.path.abspath, files), *_named(tree, wanted))
+
+
+def _named(tree: Tree, wanted: Callable[[Sequence[str | int]], bool]) -> tuple[str, ...]:
+    """The absolute paths of the files that a topology names at ``wanted`` keys."""
     base = str(tree.value_at(("directory",)) or "") if tree.has(("directory",)) else ""
     paths = [path for path in _paths(tree) if wanted(path) and tree.has(path)]
     named = [value for path in paths if isinstance(value := tree.value_at(path), str)]
-    return tuple(map(os.path.abspath, [*files, *(os.path.join(base, each) for each in named)]))
+    return tuple(os.path.abspath(os.path.join(base, each)) for each in named)
 
 
 def resolve_paths(tree: Tree) -> None:

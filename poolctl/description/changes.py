@@ -1,6 +1,6 @@
 """What changes from one topology to another, and how a running server could apply each change.
 
-hot         running processes read the new value when they need it
+hot         running processes take the new value: none starts, and no connection ends
 generation  new processes start beside the old ones, which finish their requests in flight and exit; the listening
             sockets stay open, so no connection is refused
 restart     the supervisor or its open sockets depend on the value, so the server must be stopped and started
@@ -38,8 +38,19 @@ class ChangeRule(NamedTuple):
     both: Callable[[Mapping[str, Any], Mapping[str, Any]], bool] = lambda old, new: True
 
 
+CHANNELS = "dispatch.channels"  # no key: the channels that the strategy needs
+
+
 def _grouped(values: Mapping[str, Any]) -> bool:
     return bool(values.get("ownership.use") == "reuse-port")
+
+
+def _same_channels(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return bool(old.get(CHANNELS) == new.get(CHANNELS))
+
+
+def _switched(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return (old.get("timeouts.request") is None) != (new.get("timeouts.request") is None)
 
 
 # The first rule that matches a key applies; every key of the language has one.
@@ -61,7 +72,20 @@ RULES = (
         ("listen.",), "generation", "the supervisor opens new addresses first, and closes removed ones afterwards"
     ),
     ChangeRule(("backlog",), "generation", "listen(2) can be called again on an open socket"),
-    ChangeRule(("timeouts.drain",), "hot", "it is read when the server begins to stop"),
+    ChangeRule(
+        ("timeouts.request",), "generation", "a worker decides at its start whether it times requests", _switched
+    ),
+    ChangeRule(
+        ("limits.", "timeouts."), "hot", "the connections of a process share one value, which changes for all of them"
+    ),
+    ChangeRule(
+        ("dispatch.",),
+        "hot",
+        "the front, or under reuse-port the kernel, chooses among the same workers in another way",
+        _same_channels,
+    ),
+    ChangeRule(("scale.", "recycle."), "hot", "the mold looks at its workers with the new value"),
+    ChangeRule(("reload.surge", "reload.ready"), "hot", "it is read when the next generation starts"),
     ChangeRule(
         ("app.", "protocol.", "preload", "environment", "environment."), "generation", "workers read it at their start"
     ),
@@ -70,11 +94,10 @@ RULES = (
     ),
     ChangeRule(("user", "group"), "generation", "a process sets its user once, when it starts"),
     ChangeRule(
-        ("limits.", "timeouts.", "access_log", "access_log.", "forwarded", "forwarded.", "health"),
+        ("access_log", "access_log.", "forwarded", "forwarded.", "health", "reload."),
         "generation",
         "processes read it at their start",
     ),
-    ChangeRule(("reload.", "scale.", "recycle."), "generation", "the mold reads it at its start"),
 )
 
 
@@ -139,7 +162,11 @@ def _by_key(settings: Sequence[Setting]) -> dict[Key, Setting]:
 
 
 def _values(settings: Mapping[Key, Setting]) -> dict[str, Any]:
-    return {".".join(key): each.value for key, each in settings.items()}
+    found = {".".join(key): each.value for key, each in settings.items()}
+    for each in settings.values():
+        if each.channels:
+            found[CHANNELS] = each.channels
+    return found
 
 
 def _general(key: Key) -> str:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, get_type_hints
 
 from pydantic import BaseModel
 
-from poolctl.assembly.fitting.combination import REACTIVE
+from poolctl.assembly.fitting.combination import REACTIVE, REUSE_PORT, Combination
 from poolctl.assembly.judging.judge import Judgement
 from poolctl.assembly.plugins.plugin import Plugin
 from poolctl.assembly.resolve import Parts, assembled_from
@@ -31,13 +31,15 @@ CREDENTIALS = re.compile(
 
 
 class Setting(NamedTuple):
-    """One key. ``value`` is the effective value, in seconds or bytes; ``shown`` is how a file would write it."""
+    """One key. ``value`` is the effective value, in seconds or bytes; ``shown`` is how a file would write it.
+    ``channels``: of a strategy, the kind of channels between front and workers that it needs."""
 
     path: Path
     value: Any
     shown: Any
     source: str
     secret: bool = False
+    channels: str = ""
 
     @property
     def key(self) -> str:
@@ -48,6 +50,16 @@ class Setting(NamedTuple):
 def settings(judgement: Judgement) -> list[Setting]:
     """Return all settings, in the order of the model. Raises Invalid for an invalid topology."""
     return list(_Settings(judgement, assembled_from(judgement)).all())
+
+
+def channels_of(chosen: Combination) -> str:
+    """Return the kind of channels that a strategy needs: strategies of the same kind can replace each other while a
+    server runs."""
+    if chosen.ownership == REUSE_PORT:
+        return "the sockets of a group"
+    if chosen.dispatch in ("shared-queue", "leader"):
+        return f"those of {chosen.dispatch}"
+    return "an inbox for each worker, and heads" if chosen.inspects else "an inbox for each worker"
 
 
 class _Settings:
@@ -87,7 +99,8 @@ class _Settings:
             source = self._default_of(axis)
         else:
             source = self._origin(place_of_name(self.tree, choice), (axis,))
-        yield Setting((axis, name_key(axis)), word, word, source)
+        channels = channels_of(chosen) if axis == "dispatch" else ""
+        yield Setting((axis, name_key(axis)), word, word, source, channels=channels)
         yield from self._options((axis,), part, choice)
 
     def _nameless(self, axis: str) -> bool:

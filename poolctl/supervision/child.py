@@ -8,9 +8,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
-from os import close, write
+from os import close, read, write
 from pathlib import Path
 
+from poolctl.runtime.lifeline import DIE, REASON_BYTES, SAID
+from poolctl.runtime.system.channel import channel
 from poolctl.supervision.plan import Role
 from poolctl.supervision.restart import RestartPolicy
 
@@ -19,7 +21,7 @@ BARE_SECONDS = 0.1  # seconds that a process which did not has to write its bare
 
 
 class Pipes:
-    """The pipes from the mold to a process that is being forked."""
+    """The pipes from the mold to a process that is being forked, and the channel between the two."""
 
     def __init__(self) -> None:
         self._readers: list[int] = []
@@ -27,12 +29,18 @@ class Pipes:
 
     def make(self, needed: bool) -> tuple[int, int]:
         """Return the ends of a new pipe, or -1 twice if none is needed. Raises OSError."""
-        if not needed:
-            return -1, -1
-        reader, writer = os.pipe()
-        self._readers.append(reader)
-        self._writers.append(writer)
-        return reader, writer
+        return self._noted(*os.pipe()) if needed else (-1, -1)
+
+    def channel(self) -> tuple[int, int]:
+        """Return the process's end of a new channel, and the mold's. Raises OSError."""
+        ours, theirs = channel()
+        ours.setblocking(False)
+        return self._noted(theirs.detach(), ours.detach())
+
+    def _noted(self, theirs: int, ours: int) -> tuple[int, int]:
+        self._readers.append(theirs)
+        self._writers.append(ours)
+        return theirs, ours
 
     def close_readers(self) -> None:
         """The process has been forked."""
@@ -58,7 +66,7 @@ class Child:
     ready: float | None = None  # when the process became ready to serve; None: not yet
     killed: bool = False  # whether the mold ends the process because it took too long
     finished: bool = False  # it is ended because of requests that take too long, and has nothing else left
-    ender: int = -1  # the write end of the pipe that has the process log what it is doing, and end
+    channel: int = -1  # the mold's end of the channel with the process
     asked: bool = False  # it was asked to do so
     signalled: bool = False  # it got a signal that has it write its bare stacks
     kill_at: float = inf  # when it is signalled, and then killed, because it has not done so
@@ -79,10 +87,10 @@ class Child:
         """The process title without the program's name, as log lines show it."""
         return self.role.title.removeprefix("poolctl: ")
 
-    def started(self, pid: int, now: float, leaver: int = -1, ender: int = -1) -> None:
+    def started(self, pid: int, now: float, leaver: int = -1, channel: int = -1) -> None:
         """Record a process that was forked for the role. ``leaver``: closed when the process is to leave, or has
-        ended."""
-        self.leaver, self.ender = leaver, ender
+        ended; ``channel``: closed when it has ended."""
+        self.leaver, self.channel = leaver, channel
         self.finished, self.asked, self.signalled, self.kill_at, self.overdue_again = False, False, False, inf, 0.0
         self.pid, self.born, self.ready, self.status, self.killed = pid, now, None, None, False
         self.told, self.deadline = False, inf
@@ -90,9 +98,9 @@ class Child:
     def exited(self, now: float) -> tuple[float, float]:
         """Forget the process, which was reaped. Returns how long it lived and how long it served, in seconds."""
         self._close_leaver()
-        if self.ender >= 0:
-            close(self.ender)
-            self.ender = -1
+        if self.channel >= 0:
+            close(self.channel)
+            self.channel = -1
         self.kill_at = inf
         served = 0.0 if self.ready is None else now - self.ready
         self.stillborn = self.stillborn + 1 if self.ready is None else 0
@@ -168,12 +176,31 @@ class Child:
         if stopped and not occupied():
             self.signalled, self.kill_at = True, now
             return
-        try:
-            os.write(self.ender, b"\0")
-        except OSError:  # it has closed its end, or has none: fronts run nothing that the log should show
+        # fronts run nothing that the log should show
+        if not self.role.rows or not self.say(DIE):
             self.kill_at = now
         if stopped:
             os.kill(self.pid, signal.SIGCONT)
+
+    def say(self, word: int, number: int = 0, text: bytes = b"") -> bool:
+        """Say something to the process (lifeline.py). Returns False if it has closed its end, or does not listen."""
+        try:
+            write(self.channel, SAID.pack(word, number) + text)
+        except OSError:
+            return False
+        return True
+
+    def answer(self) -> tuple[int, int, str] | None:
+        """Return the next answer of the process: word, number and text; None if there is none. The text is for people
+        only: the process runs the user's code."""
+        try:
+            message = read(self.channel, SAID.size + REASON_BYTES)
+        except OSError:  # there is none, or the process has ended, which the mold learns elsewhere
+            return None
+        if len(message) < SAID.size:
+            return None
+        word, number = SAID.unpack_from(message)
+        return word, number, message[SAID.size :].decode("utf-8", "replace")
 
     def end_overdue(self, now: float, occupied: Callable[[], bool], *, finished: bool) -> None:
         """As `end`, for a process with requests that take too long. ``finished``: it has nothing else left."""
@@ -190,7 +217,7 @@ class Child:
         it."""
         if now < self.kill_at:
             return
-        if self.signalled or self.ender < 0:
+        if self.signalled or not self.role.rows or self.channel < 0:
             self.kill_at = inf
             os.kill(self.pid, signal.SIGKILL)
         else:

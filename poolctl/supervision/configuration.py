@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Protocol
 
+from poolctl.errors import PoolctlError
 from poolctl.supervision.plan import Plan
 from poolctl.supervision.reports import Report
 from poolctl.supervision.totals import Meter, nothing_counted
@@ -26,12 +27,16 @@ class ExitCode(IntEnum):
 @dataclass(frozen=True)
 class Review:
     """What came of reading a topology again. ``exit``: DONE, or why it cannot be applied; ``text``: the reason, and its
-    fix; ``changes``: some lines for each key that differs; ``made``: what ``Configuration.successor`` takes."""
+    fix; ``changes``: some lines for each key that differs; ``made``: what ``Configuration.successor`` takes; ``hot``:
+    how many keys differ if running processes can take all of them, otherwise 0; ``renewed``: when the newest file was
+    changed that a start reads beside the topology and the app's code, in seconds since 1970."""
 
     exit: ExitCode
     text: str = ""
     changes: tuple[str, ...] = ()
     made: Any = None
+    hot: int = 0
+    renewed: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,16 @@ class Configuration(ABC):
         """Return the same configuration with new sockets in place of its own, which were shut. Raises PoolctlError as
         ``successor`` does."""
         raise NotImplementedError("this configuration cannot be opened again")
+
+    def change(self, made: Any) -> bytes:
+        """Return the new values of a review for ``Plan.prepare``. Raises PoolctlError if its configuration differs from
+        this one in anything else, or is to have new processes."""
+        raise PoolctlError("this configuration takes no new values")
+
+    def take(self, made: Any) -> None:
+        """From now on be the configuration of a review whose values all processes of the generation have. Raises
+        OSError, and then has taken nothing."""
+        raise NotImplementedError("this configuration cannot take new values")
 
     def discard(self, other: Configuration | None) -> None:  # noqa: B027  # not every configuration opens something
         """Close what this configuration has and ``other`` has not. Called in the supervisor when no generation of this

@@ -55,6 +55,10 @@ class Elastic:
         self._shrank = False  # at the end of the last window
         self._calm = True  # nothing has changed in this window
 
+    def limit_by(self, limits: ScaleLimits) -> None:
+        """Use these limits from the next look on."""
+        self.limits = limits
+
     @property
     def window(self) -> float:
         """Seconds for which fewer workers must have been enough."""

@@ -38,6 +38,8 @@ class Kind(StrEnum):
     GENERATION_STARTED = "generation-started"
     GENERATION_READY = "generation-ready"
     GENERATION_FAILED = "generation-failed"  # it cannot start
+    VALUES_CHANGED = "values-changed"  # its processes have taken those of a reload
+    VALUES_REFUSED = "values-refused"  # they have not, so another generation starts
     GENERATION_ENDED = "generation-ended"  # the last of its processes has ended
     MOLD_DIED = "mold-died"
     ROLE_STARTED = "role-started"

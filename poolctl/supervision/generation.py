@@ -2,7 +2,7 @@
 
     supervisor  ==lifeline==> mold              closed by the supervisor, or by its death: drain and exit
     supervisor <--Report----- mold              ready, or failed and why; what its workers are doing
-    supervisor ---Order-----> mold              scale, recycle, drain, resume (roster.py)
+    supervisor ---Order-----> mold              scale, recycle, drain, resume (roster.py), change (change.py)
     supervisor <==presence=== mold, all roles   a pipe whose write end each of them inherits: EOF when the last one ends
 
 When a mold is killed its roles drain without it. They are the supervisor's grandchildren, so it cannot wait for them;
@@ -49,6 +49,7 @@ class Generation:
         self.number = number
         self.deadline = inf  # when it is killed, since it should have drained
         self.born = time.monotonic()
+        self.started = time.time()  # in seconds since 1970
         self.ready: float | None = None
         self.serves = False  # one of its roles is ready, and may have clients
         self.reason = ""  # why it ended, once that is known
@@ -93,10 +94,10 @@ class Generation:
         """Record what its workers are doing."""
         self.pool = state
 
-    def order(self, do: str, *, size: int = 0, worker: int = -1, reason: str = "") -> int:
+    def order(self, do: str, *, size: int = 0, worker: int = -1, reason: str = "", change: str = "") -> int:
         """Give the mold an order about its workers. Returns its number; 0 if the mold does not take it."""
         self.ordered += 1
-        order = Order(self.ordered, do, size, worker, reason)
+        order = Order(self.ordered, do, size, worker, reason, change)
         return self.ordered if self.reader.fileno() >= 0 and give_order(self.reader, order) else 0
 
     def became_ready(self) -> None:

@@ -3,6 +3,7 @@
     supervisor ==lifeline==> mold ==lifeline of stage 0==> fronts          ==> pipes on which nothing is ever written:
     supervisor <--Report---- mold ==lifeline of stage 1==> workers             EOF means drain and exit
                ---Order----> mold ==leave================> one worker
+                               | <------channel-----------> each role        to end it, or with new values (change.py)
                                ^---------Report------------ each role
 
 Owns: the plan with its channels, the write ends of the lifelines, the list of children. No threads, no client sockets.
@@ -15,8 +16,8 @@ roles take no more work and exit when the work they took is done; a worker that 
 the plan closes the descriptors on which stage 1 must see EOF, and the lifeline of stage 1 is closed. Processes that
 still run when the time to drain is over are ended.
 
-A process that takes too long is ended in steps, none of which the loop waits for: a byte in a pipe has it log what it
-is doing and kill itself; a signal has it write its bare stacks, if its interpreter does not run; then it is killed.
+A process that takes too long is ended in steps, none of which the loop waits for: a word in its channel has it log what
+it is doing and kill itself; a signal has it write its bare stacks, if its interpreter does not run; then it is killed.
 
 Not guaranteed: when the mold itself is killed all lifelines end at the same time, so the stages overlap. A stop that is
 requested while the plan is being built (the app is being imported) takes effect when it is built.
@@ -42,6 +43,7 @@ from time import sleep
 
 from poolctl.runtime.pool.finish import begin, finish
 from poolctl.runtime.system import forked
+from poolctl.supervision.change import ChangeStep, ValueChange
 from poolctl.supervision.child import Child, Pipes
 from poolctl.supervision.elastic import Elastic
 from poolctl.supervision.events import Event, Events, Kind, ending
@@ -101,6 +103,7 @@ class Mold:
         self.recycling = Recycling(plan.recycle) if plan.recycle else None
         self.told = PoolState()  # what the supervisor knows of the roster
         self.memory = Memory()
+        self.change: ValueChange | None = None  # of values, that is under way
         self.replaced = False  # the supervisor was asked to replace this generation
         self.orders_end = False
         self.supervisor, self.lifeline = supervisor, lifeline
@@ -148,6 +151,7 @@ class Mold:
             self._kill_hanging(now)
             if self.deadline is None:
                 self._change_workers(now)
+            self._change_values(now)
             self._fork_missing(now)
             self._drain(now)
             self._end_slow(now)
@@ -173,6 +177,9 @@ class Mold:
         if self.plan.request is not None or self.plan.guards:
             due.append(time.monotonic() + CHECK_SECONDS)
         watched = [self.reports.fileno()] + ([self.lifeline] if self.deadline is None else [])
+        if self.change:
+            due.append(self.change.deadline)
+            watched += self.change.watched
         asked = (0 if self.orders_end else POLLIN) | (POLLOUT if self.outbox.waiting else 0)
         others = {self.supervisor.fileno(): asked} if asked else {}
         events = self.signals.wait(watched, min(due) - time.monotonic(), others)
@@ -370,7 +377,34 @@ class Mold:
         orders, ended = receive_orders(self.supervisor) if not self.orders_end else ([], True)
         self.orders_end = ended
         for order in orders:
-            self.roster.obey(order)
+            if order.do == "change":
+                self.change = ValueChange(order, self.plan, self.children, time.monotonic())
+                self.change.begin()
+            else:
+                self.roster.obey(order)
+
+    def _change_values(self, now: float) -> None:
+        """Take the next steps of a change of values, and report its end."""
+        change = self.change
+        if change is None:
+            return
+        if self.deadline is not None:
+            change.give_up("the generation is ending")
+        if change.turn(now):
+            self._renew_limits()
+        if change.step is ChangeStep.OVER:
+            self.change = None
+            self.outbox.send(Report("changed", change.failure))
+
+    def _renew_limits(self) -> None:
+        """Use the plan's limits on the pool as they are now."""
+        plan = self.plan
+        if self.elastic and plan.scale:
+            self.elastic.limit_by(plan.scale)
+        if self.recycling and plan.recycle:
+            self.recycling.limit_by(plan.recycle)
+        else:
+            self.recycling = Recycling(plan.recycle) if plan.recycle else None
 
     def _change_workers(self, now: float) -> None:
         """Take the next steps of what the roster has begun, and report what has changed."""
@@ -490,34 +524,33 @@ class Mold:
         pipes = Pipes()
         try:
             leave, leaver = pipes.make(child.works)
-            end, ender = pipes.make(bool(child.role.rows))
-            pid = fork(partial(self._become, child, leave, end, (leaver, ender)))
+            channel, ours = pipes.channel()
+            pid = fork(partial(self._become, child, leave, channel, (leaver, ours)))
         except OSError:
             pipes.close_all()
             raise
-        child.started(pid, now, leaver, ender)
+        child.started(pid, now, leaver, ours)
         pipes.close_readers()
 
-    def _become(self, child: Child, leave: int, end: int, mine: tuple[int, int]) -> int:
-        """In the new process: close every descriptor that the role does not keep, and run the role. ``leave``, ``end``:
-        see Life; ``mine``: the other ends, which the mold keeps."""
+    def _become(self, child: Child, leave: int, channel: int, mine: tuple[int, int]) -> int:
+        """In the new process: close every descriptor that the role does not keep, and run the role. ``leave``,
+        ``channel``: see Life; ``mine``: the other ends, which the mold keeps."""
         role = child.role
         self.signals.close()
         self.supervisor.close()
         self.reports.close()
         close(self.lifeline)
         others = [reader for stage, reader in enumerate(self.readers) if stage not in (0, role.stage)]
-        kept = [each for other in self.children for each in (other.leaver, other.ender)]
+        kept = [each for other in self.children for each in (other.leaver, other.channel)]
         others += [each for each in (*mine, *kept) if each >= 0]
         for descriptor in (*others, *self.writers[self.ended + 1 :], *(self.plan.owned - role.keeps)):
             close(descriptor)
         if self.plan.reopen:
             on_reopen(self.plan.reopen)
         reader, stop = self.readers[role.stage], self.readers[0]
-        links = {reader, stop, leave, end, self.reporter.fileno(), self.presence} - {-1}
+        links = {reader, stop, leave, channel, self.reporter.fileno(), self.presence} - {-1}
         forked.hold({*role.keeps, *self.plan.inherited, *links}, only=True)
-        drain, place = self.plan.drain, child.place
-        return play(role, reader, drain, self.reporter, stop, leave=leave, place=place, end=end)
+        return play(role, reader, self.plan, self.reporter, stop, leave=leave, place=child.place, channel=channel)
 
     # Stops
 

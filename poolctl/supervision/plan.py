@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from poolctl.errors import PoolctlError
+from poolctl.runtime.lifeline import Take
 from poolctl.runtime.role import Role
 from poolctl.supervision.elastic import PoolLoad, ScaleLimits
 from poolctl.supervision.recycling import RecycleLimits
@@ -36,6 +38,12 @@ class Plan(ABC):
     scale: ScaleLimits | None = None  # how the number of workers changes by itself; None: it does not
     recycle: RecycleLimits | None = None  # when workers are replaced; None: never
     reopen: Callable[[], None] | None = None  # reopens the log file, in whichever process it is called
+
+    def prepare(self, change: bytes) -> Take:
+        """Prepare new values: make everything that they need, and change nothing. Called in the mold and in each role,
+        where a thread of poolctl's own calls it. ``change``: what ``Configuration.change`` has returned. Returns what
+        takes them, in the mold first: roles that it forks later have them. Raises anything if that is not possible."""
+        raise PoolctlError("this plan takes no new values")
 
     @abstractmethod
     def died(self, role: Role, pid: int) -> None:

@@ -73,6 +73,10 @@ class Recycling:
         self._dice = dice
         self._watched: dict[int, _Watched] = {}  # by pid
 
+    def limit_by(self, limits: RecycleLimits) -> None:
+        """Use these limits from the next look on. Each worker keeps the share of them that it has drawn."""
+        self.limits = limits
+
     def look(self, now: float, workers: Sequence[WorkerFigures]) -> list[tuple[int, str]]:
         """Return the pids of the workers that are due, with the reasons."""
         if now < self.due:

@@ -1,11 +1,14 @@
 """A reload: from the file as it is now to a generation that serves, beside the old one; or back.
 
     REVIEWING --> STARTING --> DRAINING --> over
-     |             |
-     |             +-- not ready, or not in time --> the new generation is killed
+     |  |          ^   |
+     |  |          |   +-- not ready, or not in time --> the new generation is killed
+     |  |          +-- not taken
+     |  +-------> CHANGING --> over
      +-- invalid, or takes a restart
 
     REVIEWING  a forked process reads and judges the file; the supervisor runs no code of plugins or of the user
+    CHANGING   the processes of the generation that serves take new values (change.py), if that is enough
     STARTING   the new generation starts beside the old one, which serves
     DRAINING   the new one serves; the old one finishes its requests, and its idle connections move (listen/moves.py)
 
@@ -16,6 +19,7 @@ file is long because each step has its own way to fail.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import pickle
@@ -29,6 +33,8 @@ from typing import Protocol
 from setproctitle import setproctitle
 
 from poolctl.errors import PoolctlError
+from poolctl.runtime.lifeline import CHANGE_BYTES
+from poolctl.supervision.change import CHANGE_SECONDS
 from poolctl.supervision.configuration import Configuration, ExitCode, Review
 from poolctl.supervision.fork import fork
 from poolctl.supervision.generation import Generation
@@ -37,12 +43,14 @@ from poolctl.supervision.restart import cause
 
 REVIEW_SECONDS = 30.0  # seconds that reading and judging the file may take, checks of plugins included
 REVIEW_BYTES = 1 << 24  # bytes of a pickled review
+ANSWER_SECONDS = CHANGE_SECONDS + 1.0  # seconds that a mold has to end a change of values
 
 
 class Step(Enum):
     """What is under way."""
 
     REVIEWING = "reading the file"
+    CHANGING = "passing new values to the workers"
     STARTING = "starting new workers"
     DRAINING = "draining the old workers"
 
@@ -63,6 +71,9 @@ class ReloadedServer(Protocol):
     configuration: Configuration
     generation: Generation | None  # the current one
     number: int
+
+    def note_values(self, generation: Generation, text: str, *, taken: bool) -> None:
+        """Note whether its processes have taken new values. ``text``: for people."""
 
     def fork(self, configuration: Configuration) -> Generation:
         """Start a generation. Raises OSError if its mold cannot be forked."""
@@ -103,6 +114,8 @@ class Reload:
         self.candidate: Generation | None = None  # the new generation, until it serves
         self._old: Generation | None = None  # the one before it, from then on
         self._number = 0  # of the new generation
+        self._review: Review
+        self._changing: Generation | None = None  # whose processes are to take new values
         self._process = 0  # the pid of the process that reviews; 0: none
         self._reader = -1  # the pipe with its review
         self._received = bytearray()
@@ -158,7 +171,9 @@ class Reload:
             self._read()
         if self.over or now < self.deadline:
             return
-        if self.step is Step.REVIEWING:
+        if self.step is Step.CHANGING:
+            self._change_instead(f"the mold did not answer within {ANSWER_SECONDS:g} s")
+        elif self.step is Step.REVIEWING:
             self.abandon(f"the file was not read within {REVIEW_SECONDS:g} s")
         else:
             obstacle = f": {self.candidate.pool.obstacle}" if self.candidate and self.candidate.pool.obstacle else ""
@@ -190,7 +205,61 @@ class Reload:
         if review.exit or self._dry:
             self._finish(review.exit, review.text)
             return
-        self._start(lambda: self._server.configuration.successor(review.made))
+        self._review = review
+        if not (review.hot and self._change()):
+            self._start_reviewed()
+
+    def _start_reviewed(self) -> None:
+        self._start(lambda: self._server.configuration.successor(self._review.made))
+
+    # new values for running processes
+
+    def _change(self) -> bool:
+        """Have the processes of the generation that serves take the new values. Returns False if that is not
+        enough."""
+        generation = self._server.generation
+        if generation is None or generation.ready is None:
+            return False
+        if self._review.renewed >= generation.started:
+            self._caller.say("a file that is read at a start has changed too, so a new generation is needed")
+            return False
+        try:
+            values = self._server.configuration.change(self._review.made)
+        except PoolctlError as error:
+            self._caller.say(f"{error}, so a new generation is needed")
+            return False
+        if len(values) > CHANGE_BYTES or not generation.order("change", change=base64.b64encode(values).decode()):
+            self._caller.say("the mold does not take the new values, so a new generation is needed")
+            return False
+        self._changing = generation
+        self.step, self.deadline = Step.CHANGING, time.monotonic() + ANSWER_SECONDS
+        return True
+
+    def answered(self, generation: Generation, failure: str) -> None:
+        """A mold has ended a change of values. ``failure``: why its processes have not taken them."""
+        if self.step is not Step.CHANGING or generation is not self._changing:
+            return
+        if failure:
+            self._change_instead(failure)
+            return
+        try:
+            self._server.configuration.take(self._review.made)
+        except OSError as error:
+            self._change_instead(str(error))
+            return
+        count = self._review.hot
+        text = f"{count} setting{'s' * (count != 1)} applied to generation {generation.number}"
+        self._server.note_values(generation, text, taken=True)
+        self._finish(ExitCode.DONE, f"{text} ({self.took})")
+
+    def _change_instead(self, why: str) -> None:
+        """Start a generation with the new values, since the processes that run have not taken them."""
+        assert self._changing is not None  # it has been asked
+        text = f"not applied to generation {self._changing.number} ({why}), so a new generation is needed"
+        self._server.note_values(self._changing, text, taken=False)
+        self._changing = None
+        self._caller.say(text)
+        self._start_reviewed()
 
     def _start(self, make: Callable[[], Configuration]) -> None:
         """Start the generation of the next configuration."""
@@ -231,6 +300,11 @@ class Reload:
             self._finish(ExitCode.DONE, f"generation {self._number} serves ({self.took})")
         else:
             self._caller.say(f"generation {self._number} serves; generation {self._old.number} drains")
+
+    def interrupted(self, generation: Generation) -> None:
+        """The mold of the generation that serves has ended, or its front hangs: another one starts."""
+        if generation is self._changing and self.step is Step.CHANGING:
+            self._change_instead("its mold has ended")
 
     def ended(self, generation: Generation, status: int) -> None:
         """A mold has ended, perhaps the candidate's or the old one's."""

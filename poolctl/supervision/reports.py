@@ -23,6 +23,7 @@ from select import POLLOUT, poll
 from typing import Any, Literal
 
 from poolctl.errors import AppError, PoolctlError
+from poolctl.runtime.lifeline import CHANGE_BYTES
 from poolctl.runtime.system.channel import channel as messages
 from poolctl.supervision.roster import Order
 from poolctl.supervision.user_traceback import (
@@ -37,7 +38,7 @@ from poolctl.supervision.user_traceback import (
 TRACEBACK_BYTES = 100_000
 SUMMARY_CHARACTERS = 1000  # characters of a summary
 REPORT_BYTES = 2 * TRACEBACK_BYTES + 20_000  # JSON writes a quote, a backslash and a newline as two bytes
-ORDER_BYTES = 4096
+ORDER_BYTES = 4096 + CHANGE_BYTES * 4 // 3  # the values of a change are in base64
 WAITING_REPORTS = 1000  # that wait in a mold; the supervisor keeps no more events than that
 # Control characters take six bytes in JSON, and terminals obey them.
 CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\n\t"}
@@ -45,10 +46,11 @@ CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) no
 
 @dataclass(frozen=True)
 class Report:
-    """One message. Failures, hanging fronts and a generation that is due to be replaced have a `text`, events have an
-    `event`; the other fields are those of a failure, or of the state of the pool."""
+    """One message. Failures, hanging fronts and a generation that is due to be replaced have a `text`, and so has a
+    change that could not be carried out; events have an `event`; the other fields are those of a failure, or of the
+    state of the pool."""
 
-    kind: Literal["ready", "failed", "hung", "event", "pool", "recycle"]
+    kind: Literal["ready", "failed", "hung", "event", "pool", "recycle", "changed"]
     text: str = ""
     plain: bool = False  # the user can fix it, and the text says how, without a traceback
     code: str = ""  # of the finding, when the app failed; with a one-line summary and a fix

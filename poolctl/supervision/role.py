@@ -1,8 +1,8 @@
 """Inside a role's process: from the fork to its exit.
 
 Open descriptors: stdio, the role's share of the plan's, the read ends of its stage's lifeline, of the first stage's and
-of a process's own pipes, the write end of its generation's presence pipe, and until the role is ready the channel for
-its report. The mold's code has closed all others before `play` is called.
+of a worker's own pipe, its end of its channel with the mold, the write end of its generation's presence pipe, and until
+the role is ready the channel for its report. The mold's code has closed all others before `play` is called.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ import logging
 import random
 import socket
 import threading
+from collections.abc import Callable
+from functools import partial
 
 from setproctitle import setproctitle
 
-from poolctl.runtime.lifeline import Life
+from poolctl.runtime.lifeline import Life, Take
 from poolctl.runtime.pool.finish import begin, finish
 from poolctl.runtime.serving.last_words import log_threads
 from poolctl.runtime.system import forked
-from poolctl.supervision.plan import Role
+from poolctl.supervision.plan import Plan, Role
 from poolctl.supervision.reports import Report, failure, send
 
 log = logging.getLogger("poolctl")
@@ -55,28 +57,40 @@ class Ready:
 def play(
     role: Role,
     lifeline: int,
-    drain: float,
+    plan: Plan,
     reporter: socket.socket,
     stop: int = -1,
     *,
     leave: int = -1,
     place: int = -1,
-    end: int = -1,
+    channel: int = -1,
 ) -> int:
     """Run the role until its lifeline ends, or it has left. ``stop``: the lifeline of the first stage; ``leave``,
-    ``place``, ``end``: see Life. Returns the exit status."""
+    ``place``, ``channel``: see Life. Returns the exit status."""
     setproctitle(role.title)
     threading.current_thread().name = role.name
     random.seed()  # all roles are copies of one process
     begin()
     ready = Ready(reporter)
+    life = Life(lifeline, plan.drain, ready, stop, leave, place, channel)
+    life.change_by(partial(prepare, plan, life))
     try:
-        life = Life(lifeline, drain, ready, stop, leave, place, end)
         if role.rows:
             life.when_ended(log_threads)
         role.run(life)
     except BaseException as error:  # noqa: BLE001  # SystemExit too: an app must not end its worker silently
         forked.leave()
         ready.failed(error)
-        return finish(1, min(drain, CLEANUP_SECONDS))
-    return finish(0, drain)  # an upper bound: the time to drain began when the lifeline ended
+        return finish(1, min(life.drain, CLEANUP_SECONDS))
+    return finish(0, life.drain)  # an upper bound: the time to drain began when the lifeline ended
+
+
+def prepare(plan: Plan, life: Life, change: bytes) -> Take:
+    """Prepare new values of the plan in this process (Plan.prepare), whose time to drain may be one of them."""
+    take = plan.prepare(change)
+
+    def take_here(done: Callable[[], None]) -> None:
+        take(done)
+        life.drain_for(plan.drain)
+
+    return take_here

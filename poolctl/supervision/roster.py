@@ -32,10 +32,11 @@ class Order:
     """What the supervisor asks of a mold. ``number``: they count up; ``worker``: -1 for all, where that makes sense."""
 
     number: int
-    do: str  # scale, recycle, drain, resume
+    do: str  # scale, recycle, drain, resume, change
     size: int = 0  # of scale; 0: as the load needs, from now on
     worker: int = -1
     reason: str = ""
+    change: str = ""  # of change: the new values, in base64
 
     def sent(self) -> dict[str, Any]:
         """Return what travels to the mold."""

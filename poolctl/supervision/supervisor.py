@@ -560,15 +560,20 @@ class Supervisor:
                 self.takeover.serves()
             self._keep(event)
 
-    def _handle_report(self, generation: Generation, report: Report) -> None:
+    def _note_report(self, generation: Generation, report: Report) -> None:
+        """Note what a mold reports about its processes."""
         if report.kind == "event":
             self._keep_event(generation, report)
-            return
-        if report.kind == "pool":
+        elif report.kind == "pool":
             generation.has_pool(PoolState.received(report.pool))
-            return
-        if report.kind == "recycle":
+        elif report.kind == "recycle":
             self.outworn = report.text
+        elif self.reload:  # changed
+            self.reload.answered(generation, report.text)
+
+    def _handle_report(self, generation: Generation, report: Report) -> None:
+        if report.kind in ("event", "pool", "recycle", "changed"):
+            self._note_report(generation, report)
             return
         if self.reload and generation is self.reload.candidate:
             if report.kind == "failed":
@@ -613,6 +618,8 @@ class Supervisor:
         generation.ends_because("its front hung in plugin code")
         self.retiring.append(generation)
         self.generation = None
+        if self.reload:
+            self.reload.interrupted(generation)
         self.early += not self.announced
         if self.early >= EARLY_DEATHS and not self.stopping:
             text = f"{report.text}; {self.early} generations ended before anything was ready"
@@ -625,6 +632,8 @@ class Supervisor:
 
     def _died(self, generation: Generation, status: int) -> None:
         self.generation = None
+        if self.reload:
+            self.reload.interrupted(generation)
         now = time.monotonic()
         generation.ends_because(
             f"its mold {cause(status)}" if status < 0 or not self.stopping else "the server stopped"
@@ -813,6 +822,11 @@ class Supervisor:
             old.end(time.monotonic() + before.drain + MARGIN_SECONDS)
             self.retiring.append(old)
         return old
+
+    def note_values(self, generation: Generation, text: str, *, taken: bool) -> None:
+        """Note whether the processes of the generation have taken new values. ``text``: for people."""
+        kind, level = (Kind.VALUES_CHANGED, logging.INFO) if taken else (Kind.VALUES_REFUSED, logging.WARNING)
+        self.events.record(kind, text, level, generation=generation.number)
 
     # Upgrades: the supervisor that leaves
 

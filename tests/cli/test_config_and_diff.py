@@ -51,7 +51,7 @@ def test_diff(two_versions: Path) -> None:
         "    generation: workers read it at their start\n"
         "timeouts.idle: 1m -> 5s\n"
         "    default -> new.yaml:4\n"
-        "    generation: processes read it at their start\n"
+        "    hot: the connections of a process share one value, which changes for all of them\n"
         "\n"
         "A running server could apply this by starting a new generation; unchanged addresses refuse no connections.\n"
     )

@@ -45,7 +45,29 @@ def between(folder: Path, old: str, new: str) -> list[Change]:
             "app: demo\nownership: half-sync/half-async\naffinity: connection",
             {"ownership.use": "restart", "dispatch.use": "generation"},
         ),
-        ("app: demo\ndispatch: round-robin", "app: demo\ndispatch: random", {"dispatch.use": "generation"}),
+        ("app: demo\ndispatch: round-robin", "app: demo\ndispatch: random", {"dispatch.use": "hot"}),
+        ("app: demo\ndispatch: shared-queue", "app: demo\ndispatch: random", {"dispatch.use": "generation"}),
+        (
+            "app: demo\nownership: reuse-port",
+            "app: demo\nownership: reuse-port\ndispatch: client",
+            {"dispatch.use": "hot"},
+        ),
+        (
+            "app: demo\npool: {size: 2}\nownership: half-sync/half-async\ndispatch: random",
+            "app: demo\npool: {size: 3}\nownership: half-sync/half-async\ndispatch: round-robin",
+            {"pool.size": "generation", "dispatch.use": "hot"},
+        ),
+        (
+            "app: demo",
+            "app: demo\nlimits: {connections: 7, waiting: 8, body_rate: 9}\ntimeouts: {idle: 5, notice: 3}",
+            dict.fromkeys(
+                ("limits.connections", "limits.waiting", "limits.body_rate", "timeouts.idle", "timeouts.notice"), "hot"
+            ),
+        ),
+        ("app: demo\ntimeouts: {request: 5}", "app: demo\ntimeouts: {request: 6}", {"timeouts.request": "hot"}),
+        ("app: demo\ntimeouts: {request: 5}", "app: demo", {"timeouts.request": "generation"}),
+        ("app: demo", "app: demo\nrecycle: {age: 1h}", {"recycle.age": "hot"}),
+        ("app: demo", "app: demo\nreload: {surge: 2, ready: 5s}", {"reload.surge": "hot", "reload.ready": "hot"}),
         (
             "app: demo\nlisten: [tcp://a:1, tcp://b:2]",
             "app: demo\nlisten: [tcp://b:2, tcp://c:3]",

@@ -127,7 +127,7 @@ while True: time.sleep(1)
 ENDED = """
 import signal, threading
 asked, asks = os.pipe()
-life = Life(reader, 0.05, lambda: None, end=asked)
+life = Life(reader, 0.05, lambda: None, channel=asked)
 def describe():
     os.write(2, b"one is left\\n")
     return found
@@ -136,19 +136,19 @@ life.when_ended(describe)
 
 
 def test_a_role_that_is_to_end_describes_itself_and_does() -> None:
-    status, log = role(ENDED + "found = 1; life.enforce(); os.write(asks, b'x')\nwhile True: time.sleep(1)")
+    status, log = role(ENDED + "found = 1; life.enforce(); os.write(asks, bytes(9))\nwhile True: time.sleep(1)")
     assert (status, log) == (-9, "one is left\n")
 
 
 def test_a_role_that_finds_no_request_writes_its_bare_stacks() -> None:
-    status, log = role(ENDED + "found = 0; life.enforce(); os.write(asks, b'x')\nwhile True: time.sleep(1)")
+    status, log = role(ENDED + "found = 0; life.enforce(); os.write(asks, bytes(9))\nwhile True: time.sleep(1)")
     assert status == -9
     assert "no request was found" in log
     assert 'File "<string>"' in log
 
 
 def test_a_description_that_fails_does_not_keep_a_role() -> None:
-    status, log = role(ENDED + "life.enforce(); os.write(asks, b'x')\nwhile True: time.sleep(1)")
+    status, log = role(ENDED + "life.enforce(); os.write(asks, bytes(9))\nwhile True: time.sleep(1)")
     assert status == -9
     assert "NameError" in log
 
@@ -159,10 +159,61 @@ def test_the_end_of_the_mold_is_not_an_order_to_end() -> None:
 
 
 def test_a_role_whose_time_is_over_describes_itself_once() -> None:
-    script = "found = 1; life.enforce(); os.close(writer); time.sleep(0.04); os.write(asks, b'x')"
+    script = "found = 1; life.enforce(); os.close(writer); time.sleep(0.04); os.write(asks, bytes(9))"
     status, log = role(ENDED + script + "\nwhile True: time.sleep(1)")
     assert status in (1, -9)
     assert log.count("one is left") == 1
+
+
+CHANGES = """
+import socket, struct
+ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+life = Life(reader, 0.05, lambda: None, channel=theirs.fileno())
+def say(word, number, text=b""):
+    ours.send(struct.pack("<BQ", word, number) + text)
+def hear():
+    message = ours.recv(4096)
+    return (*struct.unpack_from("<BQ", message), message[9:])
+taken = []
+def prepare(change):
+    if change == b"bad":
+        raise ValueError("no such value")
+    def take(done):
+        taken.append(change)
+        done()
+    return take
+life.change_by(prepare)
+life.enforce()
+"""
+
+
+def test_new_values_are_prepared_and_then_taken() -> None:
+    script = """
+say(1, 5, b"new")
+assert hear() == (1, 5, b"")
+assert taken == []
+say(2, 5)
+assert hear() == (2, 5, b"")
+assert taken == [b"new"]
+say(2, 5)  # again: there is nothing left to take
+say(1, 6, b"bad")
+assert hear() == (1, 6, b"ValueError: no such value")
+say(2, 6)
+say(1, 7, b"newer")
+say(2, 6)  # of a change that was given up
+say(2, 7)
+assert (hear(), hear()) == ((1, 7, b""), (2, 7, b""))
+assert taken == [b"new", b"newer"]
+os._exit(7)
+"""
+    status, log = role(CHANGES + script)
+    assert (status, log) == (7, "")
+
+
+def test_a_role_that_takes_no_values_says_so() -> None:
+    script = "life._prepare = None\nsay(1, 5)\nassert hear() == (1, 5, b'this role takes no new values')\nos._exit(7)"
+    status, log = role(CHANGES + script)
+    assert (status, log) == (7, "")
 
 
 def test_a_signal_writes_the_bare_stacks_while_the_interpreter_is_held() -> None:

@@ -179,9 +179,9 @@ def ended(
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline() == "up\n"
-        role: Any = SimpleNamespace(title="poolctl: worker 0")
+        role: Any = SimpleNamespace(title="poolctl: worker 0", rows=(0,))
         child = Child(role)
-        child.started(process.pid, 0.0, ender=writer)
+        child.started(process.pid, 0.0, channel=writer)
         if suspended:
             process.send_signal(signal.SIGSTOP)
             wait_until(lambda: is_stopped(process.pid), "a suspended process")

@@ -16,7 +16,8 @@ class Dispatch(ABC):
     """A strategy.
 
     1. Made from its options, the annotated fields of its dataclass, in the supervisor; a plugin's in the mold. Each
-       front begins with the mold's instance: a front that replaces a dead one has learned nothing yet.
+       front begins with the mold's instance: a front that replaces a dead one has learned nothing yet. A reload that
+       changes the strategy or its options has the front make a new one.
     2. Nothing is provisioned: it is pure, and the arguments of each call are all that it may look at. ``like``,
        ``pull``, ``inspects`` and ``hooks`` say what it needs of other parts.
     3. Used in the front, and only the front's one thread calls it: ``joined`` for each inbox that has a worker, then

@@ -143,6 +143,10 @@ class AcceptingLoop(Loop[S]):
         self.front_row: memoryview | None = None  # of a front: its row of the scoreboard
         self.noticing = False  # it will drain, and every response is the last of its connection
 
+    def limit_to(self, limit: int) -> None:
+        """From now on take no more clients than this; those that are open stay."""
+        self.limit = limit
+
     def full(self) -> bool:
         """Whether the limit is reached. Asked only when ``open`` has reached ``limit``, which a subclass may renew."""
         return self.open >= self.limit
@@ -206,6 +210,7 @@ class AcceptingLoop(Loop[S]):
         if self.draining:
             return
         self.noticing = False
+        self._drain = self.timeouts.drain  # as it is now
         self.moving = self.moves is not None and self.moves.open
         super().drain(service)
         if self.moving:

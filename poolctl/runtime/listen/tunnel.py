@@ -151,6 +151,8 @@ class Tunnel(Generic[S]):
 
     def _late(self, now: float) -> bool:
         pipe, timeouts, waited = self.pipe, self.loop.timeouts, now - self.pipe.since
+        if not self.loop.draining:
+            timeouts = timeouts.at(pipe.since)
         return (pipe.phase is TLS_HANDSHAKE and waited > timeouts.head) or (
             bool(pipe.cipher) and waited > timeouts.write
         )

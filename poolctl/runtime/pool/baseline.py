@@ -48,6 +48,8 @@ class Baseline(Pool):
             site.load()
             service = site.service(0)
             loop = self.loop(site, life)
+            if self.forks and life.channel >= 0:
+                loop.add_source(Hearing(loop, life))
             life.ready()
             loop.run(service)
 
@@ -84,6 +86,22 @@ class PerConnection(Baseline):
         for listener in site.shared_listeners:
             listen(loop, listener, on_connection)
         return loop
+
+
+class Hearing(Source[Service]):
+    """What the mold says to a role that has no other thread to hear it."""
+
+    def __init__(self, loop: Loop[Service], life: Life) -> None:
+        self.loop, self._life = loop, life
+        self.fd = life.channel
+
+    def on_event(self, events: int, service: Service) -> None:
+        if not self._life.hear(describes=False):  # the requests are in the processes that it has forked
+            self.loop.remove(self)
+
+    def drain(self, service: Service) -> None:
+        """Leave the loop: what it says now concerns nobody."""
+        self.loop.remove(self)
 
 
 class Served(Source[Service]):

@@ -68,7 +68,7 @@ def _serve(loop: Loop[Service], site: Site, life: Life, fd: int, peer: Peer, doo
     for other in loop.handlers:
         if other != life.lifeline:
             close(other)
-    replace(life, end=-1).enforce()  # the mold asks the process that accepts
+    replace(life, channel=-1).enforce()  # the mold speaks to the process that accepts
     serve_only(site, life, fd, peer, passing_service(site), door)
 
 

@@ -26,6 +26,7 @@ class Coming(Interface):
 
     looked: float  # when its pace was last checked, on the monotonic clock; 0: never
     waited: float  # seconds that the server has waited for it
+    pace: tuple[float, int]  # timeouts.body and body_rate as they were when it was first checked; unset before
 
     @property
     def came(self) -> int:

@@ -57,7 +57,6 @@ class Router:
     ) -> None:
         """``limit``: the most waiting tasks. ``row``: the front's row of the scoreboard, which shows the number of
         tasks that wait here. ``vacant``: the indices of the inboxes that have no worker."""
-        self._dispatch = dispatch
         self._affinity = affinity
         self.inboxes = inboxes
         self._limit = limit
@@ -75,19 +74,36 @@ class Router:
         self._held: dict[int, deque[Waiting]] = {}  # by the index of a full inbox: entries bound to it
         self._last: dict[int, Inbox] = {}  # the inbox of a connection's last task, if there are several inboxes
         self.waiting: deque[Waiting] = deque()
+        self._sessions = affinity.inspects
+        self.refuses = affinity.refuses
+        self._under_way: dict[int, tuple[Task, InboxView, float]] = {}  # by connection; where the strategy observes
+        self._choose_by(dispatch)
+
+    def _choose_by(self, dispatch: Dispatch) -> None:
+        self._dispatch = dispatch
         self._hooks = dispatch.hooks
         self._guard = dispatch if isinstance(dispatch, Guarded) else None
         self._chooses = "next" in self._hooks
         self.observes = "finished" in self._hooks
-        self._sessions = affinity.inspects
-        self.refuses = affinity.refuses
         self._direct = (
             None if self.observes or self._sessions else self._only
         )  # where there is nothing to choose and nothing to note
-        self._under_way: dict[int, tuple[Task, InboxView, float]] = {}  # by connection; where the strategy observes
         if "joined" in self._hooks:
-            for view in self._offer:
-                dispatch.joined(view)
+            for inbox in self.inboxes:
+                if inbox.index not in self._vacant:
+                    dispatch.joined(inbox.view)
+
+    def choose_by(self, dispatch: Dispatch) -> list[Inbox]:
+        """Have another strategy choose from now on, which uses the same inboxes. What affinity remembers stays; a
+        strategy that observes hears nothing of the tasks that another one has placed. Returns the inboxes that turned
+        out to be full."""
+        self._under_way.clear()
+        self._choose_by(dispatch)
+        return self.retry()
+
+    def limit_to(self, limit: int) -> None:
+        """Let at most so many tasks wait from now on; those that wait stay."""
+        self._limit = limit
 
     @property
     def free(self) -> int:

@@ -151,6 +151,8 @@ class ClientConnection(Sending, ABC, Generic[S, L]):
         """Close it if the client has kept the server waiting for too long; an incomplete request gets a 408. ``now``:
         seconds on the monotonic clock, infinite when the time to drain is nearly over."""
         phase, timeouts, waited = self.phase, self.loop.timeouts, now - self.since
+        if self.since < timeouts.changed:
+            timeouts = timeouts.at(self.since)
         if phase is ANSWERING:
             self._expire_answering(now, service)
         elif phase is SENDING or phase is FINISHING or self.stalled:

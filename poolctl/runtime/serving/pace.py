@@ -17,10 +17,13 @@ STEP_SECONDS: Final = 1.0  # the most seconds that count between two looks; long
 
 def drips(body: Coming, now: float, timeouts: Timeouts, *, waiting: bool = True) -> bool:
     """Return whether a body is too slow: since the first look, the server has waited for the client longer than
-    ``timeouts.body`` plus one second for each ``body_rate`` bytes received. ``waiting``: it waits for the client now,
-    not for the app."""
+    ``timeouts.body`` plus one second for each ``body_rate`` bytes received, as they were at that look. ``waiting``: it
+    waits for the client now, not for the app."""
     looked = body.looked
     body.looked = now
+    if not looked:
+        body.pace = timeouts.body, timeouts.body_rate
     if looked and waiting:
         body.waited += min(now - looked, STEP_SECONDS)
-    return body.waited > timeouts.body + body.came / timeouts.body_rate
+    seconds, rate = body.pace
+    return body.waited > seconds + body.came / rate

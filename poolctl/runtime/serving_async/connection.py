@@ -339,7 +339,7 @@ class AsyncConnection(TaskConnection):
         """The app may take any time; a client that has bytes to send, or to take, has its timeouts."""
         waited = now - self.since
         if self.outbound is not None:
-            if waited > self.loop.timeouts.write:
+            if waited > self.loop.timeouts.at(self.since).write:
                 self.say_closed("timeouts.write", waited)
                 self.client_left()
             return
@@ -347,7 +347,7 @@ class AsyncConnection(TaskConnection):
         if inflow is None:
             return
         body = self.http.coming
-        if inflow.awaited and waited > self.loop.timeouts.idle:
+        if inflow.awaited and waited > self.loop.timeouts.at(self.since).idle:
             self.say_closed("timeouts.idle", waited)
         elif self._drips(now, inflow) and body is not None:
             self.say_closed("timeouts.body", body.waited)

@@ -242,10 +242,10 @@ class Http2Connection(TaskConnection):
     def _expire_answering(self, now: float, service: Service) -> None:
         waited = now - self.since
         if self.http2.stalled:
-            if waited > self.loop.timeouts.write:
+            if waited > self.loop.timeouts.at(self.since).write:
                 self.say_closed("timeouts.write", waited)
                 self.close(service)
-        elif waited > self.loop.timeouts.idle and any(stream.awaited for stream in self.http2.streams):
+        elif waited > self.loop.timeouts.at(self.since).idle and any(each.awaited for each in self.http2.streams):
             self.say_closed("timeouts.idle", waited)
             self.turn_away(408, service)
 

@@ -106,13 +106,13 @@ class AsyncConnectionLoop(ConnectionLoop):
         self.events = make_event_loop() if events is None else events
         self._app = app
         self._timer: asyncio.Handle | None = None
-        self._late = None if timeouts.request is None else Overdue(timeouts.request)
+        self._late = None if timeouts.request is None else Overdue(timeouts)
         self._service: Service
         self._drain_over: asyncio.Future[None] = self.events.create_future()
         self._context = copy_context()  # of all callbacks here that are not the app's
         self._cancelled: WeakSet[asyncio.Task[None]] = WeakSet()
         self.after = Afterwork()
-        self.stopping = Stopping(timeouts.drain, self._stopped)
+        self.stopping = Stopping(timeouts, self._stopped)
         if life.stop not in (-1, life.lifeline):
             self.sources.add(life.stop)
             self.add(Stop(self, life.stop))

@@ -156,6 +156,6 @@ class MessageConnection(TaskConnection):
 
     def _expire_answering(self, now: float, service: Service) -> None:
         """The app may take any time; a client that does not take its response has timeouts.write."""
-        if self.outbound is not None and now - self.since > self.loop.timeouts.write:
+        if self.outbound is not None and now - self.since > self.loop.timeouts.at(self.since).write:
             self.say_closed("timeouts.write", now - self.since)
             self.client_left()

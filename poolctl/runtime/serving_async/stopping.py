@@ -20,24 +20,26 @@ from typing import Any
 from poolctl.runtime.loop.draining import cancels_after
 from poolctl.runtime.loop.loop import MAX_FAILED_TURNS
 from poolctl.runtime.serving_async.task_start import answers
+from poolctl.runtime.timeouts import Timeouts
 
 log = logging.getLogger("poolctl")
 SERVING, TOLD, PRESSED, CANCELLED = range(4)
 
 
 class Stopping:
-    """The current step of a loop's stop. ``changed`` is called with each step as it begins."""
+    """The current step of a loop's stop, which may take ``timeouts.drain``. ``changed`` is called with each step as it
+    begins."""
 
-    def __init__(self, drain: float, changed: Callable[[int], None]) -> None:
+    def __init__(self, timeouts: Timeouts, changed: Callable[[int], None]) -> None:
         self.step = SERVING
-        self._drain = drain
+        self._timeouts = timeouts
         self._changed = changed
 
     def begin(self, events: asyncio.AbstractEventLoop, context: Context) -> None:
         """Begin the stop; only the first call has an effect."""
         if self.step != SERVING:
             return
-        last = cancels_after(self._drain)
+        last = cancels_after(self._timeouts.drain)
         self._take(TOLD)
         events.call_later(last / 2, self._take, PRESSED, context=context)
         events.call_later(last, self._take, CANCELLED, context=context)

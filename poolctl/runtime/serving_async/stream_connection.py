@@ -195,7 +195,7 @@ class StreamConnection(TaskConnection):
     def _expire_answering(self, now: float, service: Service) -> None:
         """End the waits that have lasted too long. The app may take any time."""
         timeouts = self.loop.timeouts
-        if self._came is not None and now - self._waits_since > timeouts.idle:
+        if self._came is not None and now - self._waits_since > timeouts.at(self._waits_since).idle:
             self._wake_reader(in_time=False)
-        if self.outbound is not None and now - self.since > timeouts.write:
+        if self.outbound is not None and now - self.since > timeouts.at(self.since).write:
             self._wake_writers(in_time=False)

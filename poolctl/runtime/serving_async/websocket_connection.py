@@ -202,7 +202,7 @@ class WebSocketConnection(TaskConnection):
             if now > self._until:
                 self.client_left()
         elif self.outbound is not None:
-            if waited > self.loop.timeouts.write:
+            if waited > self.loop.timeouts.at(self.since).write:
                 self.say_closed("timeouts.write", waited)
                 self.client_left()
         elif self.mask and self.websocket.accepted:

@@ -1,6 +1,7 @@
 """The site: everything that the processes of one generation have in common. The mold makes it before the first fork.
 
-    data.py       SiteData: sizes, limits, parts, listeners, channels; never changed once made
+    settings.py   Settings: limits, timeouts and the strategy, which a reload can change
+    data.py       SiteData: sizes, parts, listeners, channels; never changed once made
     workshop.py   Workshop: makes services, routers, loops, fronts and executors from that data
     here          Site: the interface of the workshop for pools and ownerships, including those of plugins
 
@@ -24,6 +25,7 @@ from poolctl.runtime.loop.source import Source
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
 from poolctl.runtime.serving.health import HealthCheck
 from poolctl.runtime.serving.service import Service
+from poolctl.runtime.site.settings import AdjustableFront
 from poolctl.runtime.timeouts import Timeouts
 
 
@@ -34,7 +36,7 @@ class Front(Protocol):
         """Run until the lifeline ends. A front has no service."""
 
 
-class FrontThatLends(Front, Protocol):
+class FrontThatLends(Front, AdjustableFront, Protocol):
     """A front that owns every connection and lends it to a worker for each request."""
 
     def welcome(self, listener: Listener) -> None:
@@ -48,7 +50,7 @@ class FrontThatLends(Front, Protocol):
         """Answer health checks instead of lending them."""
 
 
-class FrontThatHandsOver(Front, Protocol):
+class FrontThatHandsOver(Front, AdjustableFront, Protocol):
     """A front that gives each connection, or the turn to accept one, to a worker for good."""
 
     def hand_over(self, listener: Listener, number: int) -> None:
@@ -105,11 +107,11 @@ class Site(Protocol):
 
     @property
     def timeouts(self) -> Timeouts:
-        """The timeouts of the topology, in seconds."""
+        """The timeouts of the topology, in seconds: one object, whose values a reload may change."""
 
     @property
     def at_once(self) -> int:
-        """The most connections of a process that has all of them, such as a front."""
+        """The most connections of a process that has all of them, such as a front. A reload may change it."""
 
     @property
     def listeners(self) -> Sequence[Sequence[Listener]]:

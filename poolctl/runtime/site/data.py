@@ -1,4 +1,5 @@
-"""The data that the processes of one generation have in common: made in the mold, never changed, but for ``vacant``."""
+"""The data that the processes of one generation have in common: made in the mold, never changed, but for ``vacant`` and
+``settings``."""
 
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.listen.moves import Moves
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.scoreboard import Scoreboard
+from poolctl.runtime.site.settings import Settings
 from poolctl.runtime.timeouts import Timeouts
 
 if TYPE_CHECKING:
@@ -32,9 +34,8 @@ class SiteData:
     """One generation's parts, sizes, limits, listeners and channels.
 
     ``protocol``     protocol of the first address, in which a front refuses clients
-    ``connections``  most connections at once, in all processes together
-    ``most``         most connections for which one process has descriptors
-    ``waiting``      most tasks that wait for a worker
+    ``dispatch``     strategy with which the generation begins; ``settings`` make the one that a front has now
+    ``settings``     limits, timeouts and strategy as they are now: a reload can change them
     ``listeners``    for each address one, or under reuse-port one for each worker
     ``moves``        by which idle connections leave for other processes of the server
     ``workers``      numbers for workers: one each, and more for those that join or take the place of another
@@ -48,10 +49,7 @@ class SiteData:
     protocol: Protocol
     dispatch: Dispatch
     affinity: Affinity
-    timeouts: Timeouts
-    connections: int
-    most: int
-    waiting: int
+    settings: Settings
     listeners: Sequence[Sequence[Listener]]
     workers: int
     size: int
@@ -71,6 +69,21 @@ class SiteData:
     def app(self) -> App:
         """The app, which answers requests; ``loader`` imports the user's code."""
         return self.loader.app
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """The timeouts: the same object for as long as the process lives, with the values of this moment."""
+        return self.settings.timeouts
+
+    @property
+    def connections(self) -> int:
+        """The most connections at once, in all processes together."""
+        return self.settings.connections
+
+    @property
+    def waiting(self) -> int:
+        """The most tasks that wait for a worker."""
+        return self.settings.waiting
 
     @property
     def shared_listeners(self) -> list[Listener]:
@@ -103,13 +116,13 @@ class SiteData:
     def share(self, of: int) -> int:
         """Return one of ``of`` equal parts of the limit on connections, rounded up, and bounded by the descriptors of a
         process, which its threads share."""
-        most = self.most if self.multiprocess else max(self.most // max(of, 1), 1)
+        most = self.settings.most if self.multiprocess else max(self.settings.most // max(of, 1), 1)
         return min(-(-self.connections // max(of, 1)), most)
 
     @property
     def at_once(self) -> int:
         """The most connections of a process that has all of them, such as a front."""
-        return min(self.connections, self.most)
+        return self.settings.at_once
 
     def sockets(self) -> set[int]:
         """Return the descriptors of all listeners and channels."""

@@ -16,7 +16,7 @@ from poolctl.runtime.affinity import Affinity
 from poolctl.runtime.app import AsyncApp
 from poolctl.runtime.buffers.observer import Observer
 from poolctl.runtime.channels.inbox import Inbox
-from poolctl.runtime.dispatch import built_in
+from poolctl.runtime.dispatch import Dispatch, built_in
 from poolctl.runtime.dispatch.guarded import Guarded
 from poolctl.runtime.lifeline import Life, stacks_on_signal
 from poolctl.runtime.listen.moves import adopt_in
@@ -108,33 +108,41 @@ class Workshop(SiteData):
         return rows
 
     def router(self, affinity: Affinity | None = None) -> Router:
-        """Return the router of a front; a plugin's strategy is guarded."""
-        dispatch = self.dispatch
-        if not built_in(dispatch):
-            dispatch = Guarded(dispatch, self.scoreboard.enter_front())
-            stacks_on_signal()  # the mold sends the signal to a front that hangs
+        """Return the router of a front."""
+        dispatch = self.guarded(self.settings.dispatch())
         return Router(
             dispatch, affinity or self.affinity, self.inboxes, self.waiting, self.scoreboard.front(), self.vacant
         )
+
+    def guarded(self, dispatch: Dispatch) -> Dispatch:
+        """Return the strategy, a plugin's behind a guard. Called in the thread of the front."""
+        if built_in(dispatch):
+            return dispatch
+        stacks_on_signal()  # the mold sends the signal to a front that hangs
+        return Guarded(dispatch, self.scoreboard.enter_front())
 
     # loops that own connections
 
     def connection_loop(self, life: Life, *, shared: bool, counted: bool = False) -> ConnectionLoop:
         """Return a loop for one worker's connections. ``counted``: a front already enforces the limit."""
-        limit = self.at_once if counted else self.share(self.size)
+
+        def limit() -> int:
+            wanted = self.scoreboard.front()[WANTED] if self.workers > self.size else 0
+            return self.at_once if counted else self.share(wanted or self.size)
+
         loops = 1 if self.multiprocess else self.size  # in one process, so they share its descriptors
         if isinstance(self.app, AsyncApp):
             from poolctl.runtime.serving_async import kinds  # asyncio is slow to import
             from poolctl.runtime.serving_async.loop import AsyncConnectionLoop
 
             kind = kinds.connection_of(self.app, checked=self.health is not None)
-            loop: ConnectionLoop = AsyncConnectionLoop(life, self.timeouts, limit, self.app, kind, loops=loops)
+            loop: ConnectionLoop = AsyncConnectionLoop(life, self.timeouts, limit(), self.app, kind, loops=loops)
         else:
             new = connection_of(self.app, shared=shared)
-            loop = ConnectionLoop(life.lifeline, self.timeouts, limit, new, shared=shared, loops=loops)
+            loop = ConnectionLoop(life.lifeline, self.timeouts, limit(), new, shared=shared, loops=loops)
         if self.workers > self.size and not counted:
-            front = self.scoreboard.front()
-            loop.limit_by(lambda: self.share(front[WANTED] or self.size))
+            loop.limit_by(limit)
+        self.settings.follow(lambda: loop.limit_to(limit()))
         loop.leave_with(life.leave)
         loop.move_by(self.moves)
         if not self.inboxes:  # otherwise they arrive at the front
@@ -179,6 +187,7 @@ class Workshop(SiteData):
         """Return a front that lends connections, ready to take them back. ``retries``: an idempotent request whose
         worker process died goes to another one, once."""
         front = self.medium.lending_front(self, life, retries=retries)
+        self.settings.serve(front)
         front.join_moves(self.moves, self.shared_listeners)
         if self.health is not None:
             front.answer_checks(self.health)
@@ -187,6 +196,7 @@ class Workshop(SiteData):
     def handing_front(self, life: Life) -> FrontThatHandsOver:
         """Return a front that hands connections over."""
         front = self.medium.handing_front(self, life)
+        self.settings.serve(front)
         front.join_moves(self.moves, self.shared_listeners)
         return front
 

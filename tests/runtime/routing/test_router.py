@@ -401,6 +401,68 @@ def test_a_strategy_is_told_once_of_each_that_leaves_and_of_none_that_never_join
     assert strategy.told == [("joined", 0), ("joined", 1), ("left", 1), ("left", 0), ("joined", 2)]
 
 
+class First(RoundRobin):
+    """Picks the first inbox that is on offer, and notes what it hears."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[tuple[str, int]] = []
+
+    def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView:
+        return inboxes[0]
+
+    def joined(self, inbox: InboxView) -> None:
+        self.heard.append(("joined", inbox.index))
+
+    def finished(self, task: Task, inbox: InboxView, seconds: float) -> None:
+        self.heard.append(("finished", inbox.index))
+
+
+def test_another_strategy_chooses_from_now_on(made: list[ProcessInbox]) -> None:
+    """It hears of the inboxes that have a worker, and nothing of the tasks of its predecessor."""
+    all_ways = ways(made, Request())
+    router = all_ways.router
+    router.left(1)
+    assert not router.observes
+    router.route(peer("a"), 0.0, 1, b"1")
+    first = First()
+    assert router.choose_by(first) == []
+    assert first.heard == [("joined", inbox.index) for inbox in made if inbox.index != 1]
+    assert router.observes
+    router.finished(1, 1.0)
+    for number in (2, 3):
+        router.route(peer("a"), 0.0, number, b"%d" % number)
+        router.finished(number, 1.0)
+    assert first.heard[-2:] == [("finished", 0), ("finished", 0)]
+    router.choose_by(RoundRobin())
+    assert not router.observes
+    router.finished(3, 1.0)
+    assert first.heard.count(("finished", 0)) == 2
+
+
+def test_what_affinity_has_bound_stays_with_another_strategy(made: list[ProcessInbox]) -> None:
+    router = ways(made, Client()).router
+    for each in ("a", "b"):
+        router.route(peer(each), 0.0, 1, each.encode())
+    bound = dict(router._chosen)
+    assert len(set(bound.values())) == 2
+    router.choose_by(First())
+    for each in ("b", "a"):
+        router.route(peer(each), 0.0, 1, each.encode())
+    assert router._chosen == bound
+
+
+def test_another_limit_counts_from_now_on(made: list[ProcessInbox]) -> None:
+    router = ways(made, Request(), limit=3).router
+    for number in range(3):
+        router.route(peer("a"), 0.0, number, b"x")
+    assert router.free == 0
+    router.limit_to(5)
+    assert router.free == 2
+    router.limit_to(1)
+    assert router.free == -2
+
+
 def test_numbers_without_a_worker_are_not_offered(made: list[ProcessInbox]) -> None:
     router = Router(RoundRobin(), Request(), made, LIMIT, vacant=[1, 2])
     way = Ways(router, made)

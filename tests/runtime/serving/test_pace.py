@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import takewhile
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from harness.phase_rig import TIMEOUTS
 
 from poolctl.runtime.serving.pace import STEP_SECONDS, drips
+from poolctl.runtime.timeouts import Timeouts
 
 EVERY = 0.5  # seconds between two looks, which a float holds exactly
 
@@ -37,3 +39,14 @@ def test_time_in_which_the_app_asks_for_nothing_does_not_count() -> None:
 def test_of_a_long_time_between_two_looks_only_a_step_counts() -> None:
     """The loop was busy, and the client may have sent all along."""
     assert looks(body(), every=60.0) == TIMEOUTS.body / STEP_SECONDS + 1
+
+
+def test_a_body_keeps_the_pace_with_which_it_began() -> None:
+    coming, timeouts = body(), replace(TIMEOUTS)
+    assert not drips(coming, 100.0, timeouts)
+    timeouts.take(Timeouts(body=0.1, body_rate=1))
+    coming.waited = TIMEOUTS.body - STEP_SECONDS
+    assert not drips(coming, 101.0, timeouts)
+    another = body()
+    assert not drips(another, 100.0, timeouts)
+    assert drips(another, 101.0, timeouts)

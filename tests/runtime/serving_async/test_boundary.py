@@ -18,6 +18,7 @@ from poolctl.runtime.serving.service import REQUEST, Service
 from poolctl.runtime.serving_async.afterwork import Afterwork
 from poolctl.runtime.serving_async.boundary import attend, converse, message
 from poolctl.runtime.serving_async.stopping import CANCELLED, SERVING, TOLD, Stopping
+from poolctl.runtime.timeouts import Timeouts
 
 RETURNED, TOO_EARLY = "returned", "too early"
 
@@ -27,7 +28,7 @@ class Host:
 
     def __init__(self) -> None:
         self.after = Afterwork()
-        self.stopping = Stopping(30.0, lambda step: None)
+        self.stopping = Stopping(Timeouts(), lambda step: None)
         self.finished = False
         self.rests = 0
 

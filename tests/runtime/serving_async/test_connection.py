@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,7 +23,6 @@ from poolctl.runtime.serving_async.connection import AHEAD_REQUESTS
 from poolctl.runtime.serving_async.stopping import CANCELLED, PRESSED, TOLD
 from poolctl.runtime.serving_async.task_connection import UNREAD_BYTES
 from poolctl.runtime.system.poller import ERR, HUP, IN, OUT
-from poolctl.runtime.timeouts import Timeouts
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
@@ -56,8 +56,8 @@ def make(steps: list[Step]) -> Iterator[Callable[..., AsyncRig]]:
     made: list[AsyncRig] = []
 
     def one(answer: Any = None, **timeouts: Any) -> AsyncRig:
-        options = {**vars(TIMEOUTS), **timeouts}
-        made.append(AsyncRig(AnsweringAsgi(answer), Http(), Timeouts(**options)))
+        options = replace(TIMEOUTS, **timeouts)
+        made.append(AsyncRig(AnsweringAsgi(answer), Http(), options))
         made[-1].accept()
         return made[-1]
 

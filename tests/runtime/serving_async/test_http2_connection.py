@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +20,6 @@ from poolctl.runtime.scoreboard import FAILED, REQUESTS
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, IDLE, NEW, SENDING
 from poolctl.runtime.serving_async.stopping import PRESSED, TOLD
 from poolctl.runtime.system.poller import HUP, IN, OUT
-from poolctl.runtime.timeouts import Timeouts
 
 pytest.importorskip("h2")
 from harness.http2_client import Http2Client  # needs it
@@ -51,7 +51,7 @@ def make(steps: list[Step]) -> Iterator[Callable[..., AsyncRig]]:
     made: list[AsyncRig] = []
 
     def one(answer: Any = None, **timeouts: Any) -> AsyncRig:
-        options = Timeouts(**{**vars(TIMEOUTS), **timeouts})
+        options = replace(TIMEOUTS, **timeouts)
         made.append(AsyncRig(AnsweringAsgi(answer), Http(http2=True), options))
         made[-1].accept()
         return made[-1]

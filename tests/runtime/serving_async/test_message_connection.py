@@ -7,6 +7,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +19,6 @@ from poolctl.runtime.protocol.lines import Lines
 from poolctl.runtime.serving.phases import ANSWERING, IDLE, NEW, READING
 from poolctl.runtime.serving_async.message_connection import MESSAGES_AHEAD_BYTES
 from poolctl.runtime.system.poller import ERR, HUP, IN, OUT
-from poolctl.runtime.timeouts import Timeouts
 
 SETTING: ContextVar[str] = ContextVar("SETTING", default="unset")
 
@@ -70,7 +70,7 @@ def make(steps: list[Step]) -> Iterator[Callable[..., AsyncRig]]:
     made: list[AsyncRig] = []
 
     def one(does: Any = echo, **timeouts: Any) -> AsyncRig:
-        made.append(AsyncRig(Answering(does), Lines(limit=1_000_000), Timeouts(**{**vars(TIMEOUTS), **timeouts})))
+        made.append(AsyncRig(Answering(does), Lines(limit=1_000_000), replace(TIMEOUTS, **timeouts)))
         made[-1].accept()
         return made[-1]
 

@@ -14,6 +14,7 @@ from poolctl.runtime.loop.draining import cancels_after
 from poolctl.runtime.loop.loop import MAX_FAILED_TURNS
 from poolctl.runtime.serving_async.stopping import CANCELLED, PRESSED, SERVING, TOLD, Stopping, run_until
 from poolctl.runtime.serving_async.task_start import REQUEST_TASK, TaskStart, answers
+from poolctl.runtime.timeouts import Timeouts
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def events() -> Iterator[JumpingEvents]:
 def test_three_steps_before_the_process_is_killed(events: JumpingEvents, drain: float) -> None:
     taken: list[tuple[int, float]] = []
     began = events.time()
-    stopping = Stopping(drain, lambda step: taken.append((step, events.time() - began)))
+    stopping = Stopping(Timeouts(drain=drain), lambda step: taken.append((step, events.time() - began)))
     assert stopping.step == SERVING
     stopping.begin(events, copy_context())
     stopping.begin(events, copy_context())  # only the first counts
@@ -48,7 +49,7 @@ def test_three_steps_before_the_process_is_killed(events: JumpingEvents, drain: 
     ],
 )
 def test_who_is_told(events: JumpingEvents, step: int, stream: bool, request_itself: bool, beside: bool) -> None:
-    stopping = Stopping(30.0, lambda step: None)
+    stopping = Stopping(Timeouts(), lambda step: None)
     stopping.step = step
 
     async def asks(*, streams: bool) -> bool:

@@ -4,6 +4,8 @@ accept: front     listener -- accept --> router --> inbox, with the connection -
 accept: worker    listener -- readable -> router --> inbox, a turn -----------> worker accepts
                      ^                                                            |
                      +----------- checked again when a turn was taken ------------+
+
+The file is long because both ways to accept share the front's limit and its end.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from os import read
 from poolctl.runtime.channels.inbox import Inbox
 from poolctl.runtime.channels.notices import INBOX_JOINED, INBOX_LEAVES, INBOX_LEFT, MOST_INBOXES, Attention
 from poolctl.runtime.channels.parcel import FLAG_MOVED, HEAD, introduction, server_end
+from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.listen.listening import listen
@@ -28,6 +31,7 @@ from poolctl.runtime.loop.source import Source
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.routing.room import Rooms
 from poolctl.runtime.routing.router import Router
+from poolctl.runtime.site.settings import Settings
 from poolctl.runtime.system.poller import EDGE, IN
 from poolctl.runtime.task import NOBODY, Peer
 
@@ -52,6 +56,13 @@ class HandingFront(Loop[None], ABC):
         self.tickets = itertools.count(os.getpid() << 32 | 1)
         if notices is not None:
             self.add_source(Attention(self, notices))
+
+    def take(self, settings: Settings, dispatch: Dispatch | None) -> None:
+        """Take the limits as they are now, and another strategy if there is one. Called in the thread of this loop."""
+        self.limit, self._free = self._limit_of(settings), 0
+        self.router.limit_to(settings.waiting)
+        if dispatch is not None:
+            self.rooms.wait_for(self.router.choose_by(dispatch))
 
     def hand_over(self, listener: Listener, number: int) -> None:
         """For accept: front. Accept the connections of a listener and give each to a worker."""
@@ -93,6 +104,10 @@ class HandingFront(Loop[None], ABC):
                 return True
         self._free -= 1
         return False
+
+    @abstractmethod
+    def _limit_of(self, settings: Settings) -> int:
+        """Return the most connections of all workers at once."""
 
     @abstractmethod
     def _hand(self, fd: int, peer: Peer, number: int, *, moved: bool = False) -> list[Inbox]:
@@ -141,6 +156,9 @@ class HandingFront(Loop[None], ABC):
 class ProcessHandingFront(HandingFront):
     """Between processes: the message carries the descriptor."""
 
+    def _limit_of(self, settings: Settings) -> int:
+        return settings.connections
+
     def _hand(self, fd: int, peer: Peer, number: int, *, moved: bool = False) -> list[Inbox]:
         intro = introduction(peer, number)
         item = HEAD.pack(0, FLAG_MOVED if moved else 0, len(intro), self.now) + intro
@@ -155,6 +173,9 @@ class ProcessHandingFront(HandingFront):
 
 class ThreadHandingFront(HandingFront):
     """Between threads: the item has the number of the descriptor."""
+
+    def _limit_of(self, settings: Settings) -> int:
+        return settings.at_once
 
     def _hand(self, fd: int, peer: Peer, number: int, *, moved: bool = False) -> list[Inbox]:
         return self.router.route(peer, self.now, 0, (fd, peer, number, moved))

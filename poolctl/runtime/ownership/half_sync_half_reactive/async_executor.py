@@ -108,7 +108,7 @@ class AsyncTaskExecutor(ABC, Generic[L]):
         self._cancelled: WeakSet[asyncio.Task[None]] = WeakSet()
         self.after = Afterwork()
         self.after.row = service.row
-        self.stopping = Stopping(timeouts.drain, self._stopped)
+        self.stopping = Stopping(timeouts, self._stopped)
         self._start = started(self.events, self.lifespan)
         life.when_ended(partial(log_tasks, self.events, get_ident()))
         self._own: set[int] = set()  # the descriptors of its poller
@@ -141,7 +141,7 @@ class AsyncTaskExecutor(ABC, Generic[L]):
             self._own = {watched}
         self._watched = watched
         if self.timeouts.request is not None:
-            self._sweep(Overdue(self.timeouts.request))
+            self._sweep(Overdue(self.timeouts))
         if self._stop >= 0:
             self._context.run(self.events.add_reader, self._stop, self._hear_of_stop)
         if self._leave >= 0:

@@ -21,6 +21,7 @@ from typing import BinaryIO
 
 from poolctl.runtime.buffers.outbound import Outbound
 from poolctl.runtime.channels.parcel import FLAG_ENDED, FLAG_LAST
+from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.listen.door import AcceptingLoop, Door
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.listen.listening import listen
@@ -34,6 +35,7 @@ from poolctl.runtime.routing.router import Router
 from poolctl.runtime.scoreboard import OPEN
 from poolctl.runtime.serving.health import HealthCheck
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED
+from poolctl.runtime.site.settings import Settings
 from poolctl.runtime.system.poller import Poller
 from poolctl.runtime.task import Peer, Task
 from poolctl.runtime.timeouts import Timeouts
@@ -73,6 +75,16 @@ class LendingFront(AcceptingLoop[None], ABC):
     def _loans(self) -> dict[int, HeldConnection]:
         """Return the table of lent connections, by ticket."""
         return {}
+
+    def take(self, settings: Settings, dispatch: Dispatch | None) -> None:
+        """Take the limits as they are now, and another strategy if there is one. Called in the thread of this loop."""
+        self.limit_to(settings.at_once)
+        self.waiting = settings.waiting
+        self.router.limit_to(settings.waiting)
+        if dispatch is not None:
+            self.rooms.wait_for(self.router.choose_by(dispatch))
+            self.tells = self.router.observes
+            self.hurries = self.tells or self.draining
 
     def welcome(self, listener: Listener) -> None:
         """Accept the connections of a listener."""

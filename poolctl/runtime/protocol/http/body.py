@@ -27,11 +27,12 @@ _EXTENDED = re.compile(
 class LengthBody:
     """A body with a known number of bytes.
 
-    ``looked`` and ``waited`` belong to the code that measures its pace: when it last checked the body, and the seconds
-    that the server has waited for the client.
+    ``looked``, ``waited`` and ``pace`` belong to the code that measures its pace: when it last checked the body, the
+    seconds that the server has waited for the client, and the limit, which is set when it is first checked.
     """
 
-    __slots__ = ("_keep", "_left", "_length", "done", "failure", "looked", "waited")
+    __slots__ = ("_keep", "_left", "_length", "done", "failure", "looked", "pace", "waited")
+    pace: tuple[float, int]  # set when it is first checked
 
     def __init__(self, length: int, keep: Keep | None) -> None:
         self._left = self._length = length
@@ -74,9 +75,11 @@ class ChunkedBody:
         "done",
         "failure",
         "looked",
+        "pace",
         "size",
         "waited",
     )
+    pace: tuple[float, int]  # see LengthBody
 
     def __init__(self, body: int, line: int, trailers: int, keep: Keep | None) -> None:
         """``body``: the maximum of decoded bytes; ``line``: the maximum of bytes in one line, and in all trailers
