@@ -67,7 +67,7 @@ class ServerConfiguration(Configuration):
         self.follows = before is not None or opened is not None
         self.workers, self.most = parts.workers, parts.most
         self.size = parts.workers if size is None else size
-        self.drain = topology.timeouts.drain
+        self.drain, self.stream = topology.timeouts.drain, topology.timeouts.shorter_stream
         raise_descriptors(descriptors(topology.limits.connections, any(address.tls for address in topology.listen)))
         opened = before.opened() if before else opened or OpenSockets(passed=take_passed(os.environ))
         # by systemd, whatever the addresses are: those of a later configuration may differ

@@ -47,6 +47,8 @@ class Life:
     end: int = -1  # descriptor; a byte arrives when the process is about to be killed
     _leavers: list[Callable[[], None]] = field(default_factory=list, repr=False, compare=False)
     _witnesses: list[Callable[[], int]] = field(default_factory=list, repr=False, compare=False)
+    _drainers: list[Callable[[], None]] = field(default_factory=list, repr=False, compare=False)
+    _drains: list[bool] = field(default_factory=list, repr=False, compare=False)  # not empty: the drain has begun
 
     def thread(self, work: Callable[[], None], name: str) -> threads.Started:
         """Start a thread of the role. If it raises, the process exits and the mold starts another one, so that a pool
@@ -73,6 +75,13 @@ class Life:
         logs the requests in flight, and returns how many it has found."""
         self._witnesses.append(describe)
 
+    def when_draining(self, call: Callable[[], None]) -> None:
+        """Have this called when the drain of this process begins, with the stop or because it leaves, in the thread
+        that `enforce` starts; at once if it has begun. It may be called twice, and must not wait."""
+        self._drainers.append(call)
+        if self._drains:
+            call()
+
     def enforce(self) -> None:
         """Exit when draining takes too long, even if every loop of this process is stuck. Called before the app is
         imported, because the import itself may never end."""
@@ -81,7 +90,7 @@ class Life:
 
     def _watch(self) -> None:
         events, deadline, leaves, said = poll(), inf, False, ""
-        for descriptor in {self.lifeline, self.leave, self.end} - {-1}:
+        for descriptor in {self.lifeline, self.stop, self.leave, self.end} - {-1}:
             events.register(descriptor, POLLIN)
         while (left := deadline - monotonic()) > 0:
             wait = min(left, LEAVE_SECONDS) if leaves else left
@@ -94,6 +103,8 @@ class Life:
                 kill(getpid(), SIGKILL)
             if self.leave in found:
                 leaves = told_to_leave(self.leave)
+            if leaves or found & {self.lifeline, self.stop}:
+                self._begin_drain()
             if self.lifeline in found:
                 deadline = monotonic() + self.drain
             if leaves and deadline == inf:
@@ -101,6 +112,12 @@ class Life:
         log.warning("still busy %g s after the stop: exiting with unfinished work", self.drain)
         self._describe()
         _exit(1)
+
+    def _begin_drain(self) -> None:
+        if not self._drains:
+            self._drains.append(True)
+            for call in list(self._drainers):
+                call()
 
     def _call_leavers(self, said: str) -> str:
         """``said``: the error that was logged last. Returns the one that is now."""

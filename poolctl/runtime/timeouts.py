@@ -11,7 +11,7 @@ class Timeouts:
     first byte. ``idle``: between two requests, and between two pieces of a body. ``body``: for a whole body, plus one
     second for each ``body_rate`` bytes of it; a rate of 0 sets no limit. ``write``: while the client takes no byte.
     ``request``: for the app to answer one request; None sets no limit. ``drain``: from the stop to the end of the
-    process."""
+    process. ``stream``: within a drain, for what has begun to be sent; None sets no limit but ``drain``."""
 
     head: float = 10.0
     idle: float = 60.0
@@ -20,3 +20,4 @@ class Timeouts:
     body_rate: int = 500
     request: float | None = None
     drain: float = 30.0
+    stream: float | None = None

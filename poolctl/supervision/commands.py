@@ -146,14 +146,18 @@ class StopCommand:
         words += [f"{counts['after_response']} still running after the response"] * bool(counts["after_response"])
         seconds = supervisor.stopping_seconds()
         time_left = f"{seconds:.1f} s of {supervisor.drain:g} s"
-        self._transaction.say(
-            f"draining: {', '.join([*words, time_left])}", seconds=round(seconds, 3), drain=supervisor.drain, **counts
-        )
+        times = {"seconds": round(seconds, 3), "drain": supervisor.drain}
+        if (stream := supervisor.configuration.stream) is not None and seconds < stream:
+            time_left += f" (streams: {stream:g} s)"
+            times["stream"] = stream
+        self._transaction.say(f"draining: {', '.join([*words, time_left])}", **times, **counts)
 
     def _at_end(self) -> None:
         """Answer with how the server stopped. ``exit_code`` of the result is that of the server."""
         code = self._supervisor.exit_code
         result = {"exit_code": code, "seconds": round(self._supervisor.stopping_seconds(), 3)}
+        if cut_streams := self._supervisor.configuration.figures().get("cut", 0):
+            result["cut_streams"] = cut_streams
         if code == 0:
             self._transaction.finish(0, **result)
         elif code is not None and code >= 128:

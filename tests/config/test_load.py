@@ -60,8 +60,8 @@ def test_a_pool_without_a_kind_has_processes(tmp_path: Path) -> None:
 
 
 def test_units(tmp_path: Path) -> None:
-    found = loaded(tmp_path, "app: demo\ntimeouts: {head: 500ms, idle: 2m, write: 7, drain: 0}")
-    assert found.timeouts == TimeoutsSection(head=0.5, idle=120.0, write=7.0, drain=0.0)
+    found = loaded(tmp_path, "app: demo\ntimeouts: {head: 500ms, idle: 2m, write: 7, drain: 9, stream: 5s}")
+    assert found.timeouts == TimeoutsSection(head=0.5, idle=120.0, write=7.0, drain=9.0, stream=5.0)
 
 
 def test_keys_that_begin_with_x(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from time import monotonic
 from typing import Any, Final, Protocol, runtime_checkable
 
 from poolctl.runtime.listen import server_stop
+from poolctl.runtime.listen.streams import Streams
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.loop.source import AnyHandler, Handler, S
 from poolctl.runtime.protocol import Conversation, Framer
@@ -139,6 +140,7 @@ class AcceptingLoop(Loop[S]):
         self.moving = False  # it drains, and connections that are idle move to other processes
         self.front_row: memoryview | None = None  # of a front: its row of the scoreboard
         self.noticing = False  # it will drain, and every response is the last of its connection
+        self._streams: Streams[S] | None = None  # once it drains, if timeouts.stream is set
 
     def full(self) -> bool:
         """Whether the limit is reached. Asked only when ``open`` has reached ``limit``, which a subclass may renew."""
@@ -185,6 +187,8 @@ class AcceptingLoop(Loop[S]):
         if server_stop.noticed() and not self.draining:
             self._give_notice(service)
         super()._sweep(now, service)
+        if self._streams is not None:
+            self._streams.look(self, now, service)
 
     def _give_notice(self, service: S) -> None:
         """Tell the clients, new ones too, with their next response."""
@@ -203,8 +207,18 @@ class AcceptingLoop(Loop[S]):
         self.noticing = False
         self.moving = self.moves is not None and self.moves.open
         super().drain(service)
+        self.limit_streams(service)
         if self.moving:
             self._pause = min(self._pause, MOVE_SECONDS)
+
+    def limit_streams(self, service: S) -> None:
+        """The drain has begun: what goes on in it has timeouts.stream. Only the first call has an effect."""
+        limit = self.timeouts.stream
+        if limit is not None and self._streams is None:
+            self._streams = Streams(limit)
+            self._pause = min(self._pause, self._streams.pause)
+            self._next_look = self._next_sweep = 0.0
+            self._streams.look(self, self._clock(), service)
 
     def _drained(self, quiet: bool, service: S) -> None:
         if self.moving:

@@ -68,7 +68,9 @@ def _serve(loop: Loop[Service], site: Site, life: Life, fd: int, peer: Peer, doo
     for other in loop.handlers:
         if other != life.lifeline:
             close(other)
-    replace(life, end=-1).enforce()  # the mold asks the process that accepts
+    mine = replace(life, end=-1)  # the mold asks the process that accepts
+    mine.enforce()
+    site.heed_drain(mine)
     serve_only(site, life, fd, peer, passing_service(site), door)
 
 

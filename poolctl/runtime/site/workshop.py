@@ -27,6 +27,7 @@ from poolctl.runtime.scoreboard import DONE, READY, SINCE, STATE, TAKEN, TICKET,
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
 from poolctl.runtime.serving.kinds import connection_of
 from poolctl.runtime.serving.service import Service
+from poolctl.runtime.serving.stream_limit import StreamWatch
 from poolctl.runtime.site import Executor, FrontThatHandsOver, FrontThatLends
 from poolctl.runtime.site.data import SiteData
 from poolctl.runtime.system import forked
@@ -95,7 +96,13 @@ class Workshop(SiteData):
             from poolctl.runtime.access_log.entries import Entries  # imported only if the access log is on
 
             entries = Entries(self.access, name)
-        return Service(self.app, self.protocol, row, self.loader.context, entries, observers)
+        streams = None if self.streams is None else StreamWatch(self.streams)
+        return Service(self.app, self.protocol, row, self.loader.context, entries, observers, streams)
+
+    def heed_drain(self, life: Life) -> None:
+        """Have timeouts.stream begin with the drain of this process."""
+        if self.streams is not None:
+            life.when_draining(self.streams.begin)
 
     def slots_of(self, worker: int) -> list[memoryview]:
         """Return the rows of one worker, marked as having no task in flight."""
@@ -119,6 +126,7 @@ class Workshop(SiteData):
     def connection_loop(self, life: Life, *, shared: bool, counted: bool = False) -> ConnectionLoop:
         """Return a loop for one worker's connections. ``counted``: a front already enforces the limit."""
         limit = self.at_once if counted else self.share(self.size)
+        self.heed_drain(life)
         loops = 1 if self.multiprocess else self.size  # in one process, so they share its descriptors
         if isinstance(self.app, AsyncApp):
             from poolctl.runtime.serving_async import kinds  # asyncio is slow to import
@@ -180,6 +188,7 @@ class Workshop(SiteData):
 
     def task_executor(self, worker: int, thread: int, life: Life) -> Executor:
         """Return the executor of one worker thread."""
+        self.heed_drain(life)
         return self.medium.task_executor(self, worker, thread, life)
 
     def arrivals(self, loop: ConnectionLoop, worker: int) -> Source[Service]:
