@@ -176,3 +176,9 @@ def test_the_value_of_a_short_form_is_an_option() -> None:
     for axis, short in SHORT.items():
         for word, option in short.items():
             assert word in ("echo", "demo") or option in option_names(part_class(axis, word))
+
+
+def test_streams_that_have_as_long_as_the_drain_or_longer_have_no_time_of_their_own() -> None:
+    """Longer: in development, whose drain is short whatever the file says."""
+    times = [TimeoutsSection(stream=stream, drain=2.0).shorter_stream for stream in (None, 1.0, 2.0, 3.0)]
+    assert times == [None, 1.0, None, None]

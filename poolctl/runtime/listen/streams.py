@@ -58,11 +58,13 @@ class Streams(Generic[S]):
         self.pause = max(min(limit / 20, SWEEP_SECONDS), LEAST_PAUSE_SECONDS)  # seconds between two looks
         self._overdue: Overdue[tuple[Handler[S], Hashable]] = Overdue(limit, SWEEP_SECONDS)
         self._looks = Lock()  # held by the thread that looks
+        self._due = 0.0  # when the next look is: a loop may sweep far more often
 
     def look(self, loop: StreamingLoop[S], now: float, service: S) -> None:
         """End those whose time is over. ``now``: seconds on the monotonic clock."""
-        if not self._looks.acquire(blocking=False):
+        if now < self._due or not self._looks.acquire(blocking=False):
             return
+        self._due = now + self.pause / 2
         try:
             for handler, stream in self._overdue.look({each: each for each in self._found(loop, service)}, now):
                 self._cut(loop, handler, stream, service)

@@ -52,10 +52,10 @@ def test_each_stream_has_its_time_from_the_look_that_finds_it() -> None:
     streams.look(loop, 103.0, None)
     streams.look(loop, 105.0, None)
     assert handler.cut == []
-    streams.look(loop, 105.1, None)
+    streams.look(loop, 105.5, None)
     assert handler.cut == ["early"]
     handler.open.remove("early")
-    streams.look(loop, 108.1, None)
+    streams.look(loop, 108.5, None)
     assert handler.cut == ["early", "late"]
 
 
@@ -71,7 +71,7 @@ def test_streams_of_several_handlers_are_not_confused() -> None:
 def test_one_that_cannot_be_ended_now_is_tried_again() -> None:
     handler = Handler("one", busy=True)
     loop, streams = Loop(handler), Streams[None](5.0)
-    for now in (100.0, 106.0, 106.1):
+    for now in (100.0, 106.0, 106.5):
         streams.look(loop, now, None)
     assert handler.cut == ["one", "one"]
     assert handler.dropped == []
@@ -105,3 +105,17 @@ def test_one_that_raises_is_failed_alone(method: str) -> None:
 @pytest.mark.parametrize(("limit", "pause"), [(0.001, LEAST_PAUSE_SECONDS), (2.0, 0.1), (3600.0, SWEEP_SECONDS)])
 def test_looks_are_as_close_as_the_limit_asks_for(limit: float, pause: float) -> None:
     assert Streams[None](limit).pause == pytest.approx(pause)
+
+
+def test_a_loop_that_sweeps_often_looks_as_often_as_the_limit_asks_for() -> None:
+    looks: list[str] = []
+
+    class Counted(Handler):
+        def streams(self) -> Sequence[Hashable]:
+            looks.append("look")
+            return []
+
+    loop, streams = Loop(Counted()), Streams[None](3600.0)
+    for number in range(100):
+        streams.look(loop, 100.0 + number / 100, None)
+    assert len(looks) == 4
