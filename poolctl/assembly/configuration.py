@@ -99,6 +99,7 @@ class ServerConfiguration(Configuration):
         topology = parts.topology
         self.parts, self.reviewer = parts, reviewer
         self.ready, self.notice, self.drain = topology.reload.ready, topology.timeouts.notice, topology.timeouts.drain
+        self.stream = topology.timeouts.shorter_stream
         raise_descriptors(descriptors(topology.limits.connections, any(address.tls for address in topology.listen)))
 
     @property

@@ -17,7 +17,7 @@ START_SECONDS = 2.0  # before the start of the server: a file may have been save
 def with_short_drain(parts: Parts) -> Parts:
     """Return the parts of a server that neither stops nor reloads slowly."""
     timeouts = parts.topology.timeouts
-    short = timeouts.model_copy(update={"drain": min(timeouts.drain, DRAIN_SECONDS)})
+    short = timeouts.model_copy(update={"drain": min(timeouts.drain, DRAIN_SECONDS)})  # a longer stream sets no limit
     return replace(parts, topology=parts.topology.model_copy(update={"timeouts": short}))
 
 

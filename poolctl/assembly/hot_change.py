@@ -51,9 +51,10 @@ def hot_change(old: Parts, new: Parts) -> HotChange | None:
 
 def _rest_of(parts: Parts) -> Parts:
     """Return the parts without what processes can take while they run. Of timeouts remains whether requests are timed
-    at all, and of ``reload`` what workers do at their start."""
+    at all and how long streams may go on, and of ``reload`` what workers do at their start."""
     topology, chosen = parts.topology, parts.combination
-    left = {"timeouts": topology.timeouts.request is None, "reload": topology.reload.warm}
+    times = topology.timeouts
+    left = {"timeouts": (times.request is None, times.shorter_stream), "reload": topology.reload.warm}
     taken = dict.fromkeys(("limits", "scale", "recycle", "dispatch"))
     names = tuple((axis, name) for axis, name in chosen.names if axis != "dispatch")
     return replace(

@@ -22,6 +22,7 @@ from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.listen.moves import Moves
 from poolctl.runtime.scoreboard import Scoreboard
 from poolctl.runtime.serving.health import HealthCheck
+from poolctl.runtime.serving.stream_limit import StreamLimit
 from poolctl.runtime.site.settings import Settings
 from poolctl.runtime.site.workshop import Workshop
 from poolctl.runtime.timeouts import Timeouts
@@ -45,8 +46,7 @@ def build_site(  # all fields of the workshop
     awaited = ownership is not None and ownership.lends and parts.app.asynchronous
     slots = parts.app.concurrency if awaited else threads
     queues = _queues(parts, workers, slots)
-    memory = board.memory if board is not None and board.fits(queues, workers * slots) else None
-    scoreboard = Scoreboard(queues, workers * slots, memory, slots)
+    scoreboard = _scoreboard(board, queues, workers * slots, slots)
     rows = [scoreboard.worker(row) for row in range(workers * slots)]
     rings = ownership is not None and (ownership.rings or awaited)
     several = threads > 1 and ownership is not None and ownership.lends and not awaited
@@ -76,6 +76,7 @@ def build_site(  # all fields of the workshop
         moves=Moves() if moves is None else moves,
         access=access,
         health=HealthCheck(topology.health) if topology.health else None,
+        streams=_streams(parts),
     )
 
 
@@ -89,6 +90,12 @@ def _settings(parts: MadeParts, dispatch: Dispatch) -> Settings:
         waiting=limits.waiting,
         dispatch=lambda: dispatch,
     )
+
+
+def _scoreboard(board: Board | None, inboxes: int, rows: int, slots: int) -> Scoreboard:
+    """The scoreboard of a generation, in the memory of the server's if it has one with enough room."""
+    memory = board.memory if board is not None and board.fits(inboxes, rows) else None
+    return Scoreboard(inboxes, rows, memory, slots)
 
 
 def _rows_of(
@@ -118,7 +125,14 @@ def timeouts(topology: Topology) -> Timeouts:
         body_rate=topology.limits.body_rate,
         request=keys.request,
         drain=keys.drain,
+        stream=keys.shorter_stream,
     )
+
+
+def _streams(parts: MadeParts) -> StreamLimit | None:
+    """The limit of streams in a drain, for sync apps; tasks are cancelled instead."""
+    limit = parts.topology.timeouts.shorter_stream
+    return None if limit is None or parts.app.asynchronous else StreamLimit(limit)
 
 
 def _listeners(topology: Topology, sockets: list[list[socket.socket]], doors: list[Door]) -> list[list[Listener]]:

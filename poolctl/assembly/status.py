@@ -16,6 +16,7 @@ from poolctl.runtime import scoreboard
 from poolctl.runtime.scoreboard import (
     AFTER,
     CLOSED_IDLE,
+    CUT,
     DONE,
     FAILED,
     FAULTS,
@@ -59,7 +60,8 @@ class Board:
         def counts() -> dict[str, int]:
             board = scoreboard.read(memory)
             rows = [board.worker(row) for row in range(board.workers)] if board else []
-            return {"requests": sum(row[REQUESTS] for row in rows), "failed": sum(row[FAILED] for row in rows)}
+            cut = board.front()[CUT] if board else 0
+            return {"requests": sum(row[REQUESTS] for row in rows), "failed": cut + sum(row[FAILED] for row in rows)}
 
         return counts
 
@@ -82,13 +84,14 @@ def _figures(board: Scoreboard) -> dict[str, Any]:
     taken = sum(row[TAKEN] for row in rows)
     return {
         "requests": sum(row[REQUESTS] for row in rows),
-        "failed": sum(row[FAILED] for row in rows),
+        "failed": board.front()[CUT] + sum(row[FAILED] for row in rows),
         "in_flight": sum(row[TAKEN] - row[DONE] for row in rows),
         "after_response": sum(row[AFTER] for row in rows),
         "waiting": board.front()[WAITING] + max(sum(inboxes) - taken, 0) if inboxes else 0,
         "retried": board.front()[RETRIED],
         "moved": sum(row[MOVED] for row in [board.front(), *rows]),
         "closed_idle": sum(row[CLOSED_IDLE] for row in [board.front(), *rows]),
+        "cut": sum(row[CUT] for row in [board.front(), *rows]),
         "plugin_faults": board.front()[FAULTS],
         "workers": workers[:SHOWN],
     }

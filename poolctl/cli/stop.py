@@ -50,7 +50,12 @@ def _outcome(found: Located, status: int, result: dict[str, Any]) -> str:
         cut = f"{number_of(result['cut_off'], 'request')} cut off" if result["cut_off"] else "no request was in flight"
         return f"{found} stopped at once; {cut}"
     after = f"{found} stopped after {result['seconds']:.1f} s"
-    return f"{after}; unfinished requests were cut off" if status else f"{after}; every request was answered"
+    if status:
+        return f"{after}; unfinished requests were cut off"
+    streams = result.get("cut_streams", 0)
+    if streams:
+        return f"{after}; {number_of(streams, 'stream')} cut off (timeouts.stream), every other request was answered"
+    return f"{after}; every request was answered"
 
 
 def _process(pid: int) -> int:

@@ -71,6 +71,15 @@ class TimeoutsSection(Part):
         Seconds, Field(ge=0, le=86400, description="between the signal to stop and the drain; meanwhile all is served")
     ] = 0.0
     drain: Annotated[Seconds, Field(ge=0, le=86400, description="for requests in flight when the server stops")] = 30.0
+    stream: Annotated[
+        TimeoutOrOff, Field(description="for responses and WebSockets that a drain finds begun; off: timeouts.drain")
+    ] = None
+
+    @property
+    def shorter_stream(self) -> float | None:
+        """``stream`` where it ends anything earlier than ``drain``; otherwise None. That of a topology is never longer,
+        but development makes its drain shorter."""
+        return self.stream if self.stream is not None and self.stream < self.drain else None
 
 
 def read_name(value: Any) -> str:

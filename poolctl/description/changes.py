@@ -53,6 +53,15 @@ def _switched(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     return (old.get("timeouts.request") is None) != (new.get("timeouts.request") is None)
 
 
+def _stream_of(values: Mapping[str, Any]) -> Any:
+    stream, drain = values.get("timeouts.stream"), values.get("timeouts.drain")
+    return stream if stream is not None and drain is not None and stream < drain else None
+
+
+def _streams_differ(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return bool(_stream_of(old) != _stream_of(new))
+
+
 # The first rule that matches a key applies; every key of the language has one.
 RULES = (
     ChangeRule(
@@ -74,6 +83,12 @@ RULES = (
     ChangeRule(("backlog",), "generation", "listen(2) can be called again on an open socket"),
     ChangeRule(
         ("timeouts.request",), "generation", "a worker decides at its start whether it times requests", _switched
+    ),
+    ChangeRule(
+        ("timeouts.stream", "timeouts.drain"),
+        "generation",
+        "a worker decides at its start when it cuts streams off",
+        _streams_differ,
     ),
     ChangeRule(
         ("limits.", "timeouts."), "hot", "the connections of a process share one value, which changes for all of them"

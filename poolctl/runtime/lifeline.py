@@ -67,6 +67,8 @@ class Life:
     _prepared: tuple[int, Take] | None = field(default=None, repr=False, compare=False)  # of the change of this number
     _leavers: list[Callable[[], None]] = field(default_factory=list, repr=False, compare=False)
     _witnesses: list[Callable[[], int]] = field(default_factory=list, repr=False, compare=False)
+    _drainers: list[Callable[[], None]] = field(default_factory=list, repr=False, compare=False)
+    _drains: list[bool] = field(default_factory=list, repr=False, compare=False)  # not empty: the drain has begun
 
     def change_by(self, prepare: Callable[[bytes], Take]) -> None:
         """Have this prepare the values of a change; it raises why it cannot. Called before the role runs."""
@@ -101,6 +103,13 @@ class Life:
         logs the requests in flight, and returns how many it has found."""
         self._witnesses.append(describe)
 
+    def when_draining(self, call: Callable[[], None]) -> None:
+        """Have this called when the drain of this process begins, with the stop or because it leaves, in the thread
+        that `enforce` starts; at once if it has begun. It may be called twice, and must not wait."""
+        self._drainers.append(call)
+        if self._drains:
+            call()
+
     def enforce(self) -> None:
         """Exit when draining takes too long, even if every loop of this process is stuck. Called before the app is
         imported, because the import itself may never end."""
@@ -109,7 +118,7 @@ class Life:
 
     def _watch(self) -> None:
         events, deadline, leaves, said = poll(), inf, False, ""
-        for descriptor in {self.lifeline, self.leave, self.channel} - {-1}:
+        for descriptor in {self.lifeline, self.stop, self.leave, self.channel} - {-1}:
             events.register(descriptor, POLLIN)
         while (left := deadline - monotonic()) > 0:
             wait = min(left, LEAVE_SECONDS) if leaves else left
@@ -121,6 +130,8 @@ class Life:
                 events.unregister(descriptor)
             if self.leave in found:
                 leaves = told_to_leave(self.leave)
+            if leaves or found & {self.lifeline, self.stop}:
+                self._begin_drain()
             if self.lifeline in found:
                 deadline = monotonic() + self.drain
             if leaves and deadline == inf:
@@ -165,6 +176,12 @@ class Life:
     def _say(self, word: int, number: int, text: bytes = b"") -> None:
         with suppress(OSError):  # the mold is dead
             write(self.channel, SAID.pack(word, number) + text)
+
+    def _begin_drain(self) -> None:
+        if not self._drains:
+            self._drains.append(True)
+            for call in list(self._drainers):
+                call()
 
     def _call_leavers(self, said: str) -> str:
         """``said``: the error that was logged last. Returns the one that is now."""

@@ -42,6 +42,7 @@ OPEN: Final = 9  # clients of a front that lends and drains
 # of a worker thread, and of a front that holds connections
 MOVED: Final = 64  # connections that have moved to other processes
 CLOSED_IDLE: Final = 65  # connections that a drain has ended without a response that says so
+CUT: Final = 66  # responses, WebSockets and conversations that a drain has cut off (timeouts.stream)
 ROW: Final = 72  # cells per row, so that rows of different writers share no cache line (8 x 72 = 576 bytes)
 
 STARTING, READY, VACANT, LEAVING = 0, 1, 2, 3  # values of STATE; VACANT: no worker has this number

@@ -21,7 +21,8 @@ class Timeouts:
     first byte. ``idle``: between two requests, and between two pieces of a body. ``body``: for a whole body, plus one
     second for each ``body_rate`` bytes of it; a rate of 0 sets no limit. ``write``: while the client takes no byte.
     ``request``: for the app to answer one request; None sets no limit. ``drain``: from the stop to the end of the
-    process. ``changed``: when they were last changed, on the monotonic clock."""
+    process. ``stream``: within a drain, for what has begun to be sent; None sets no limit but ``drain``. ``changed``:
+    when they were last changed, on the monotonic clock."""
 
     head: float = 10.0
     idle: float = 60.0
@@ -30,6 +31,7 @@ class Timeouts:
     body_rate: int = 500
     request: float | None = None
     drain: float = 30.0
+    stream: float | None = None
     changed: float = field(default=-inf, init=False, compare=False)
     _earlier: list[Timeouts] = field(default_factory=list, init=False, repr=False, compare=False)  # the newest first
 
@@ -68,3 +70,7 @@ class Timeouts:
         )
         found._changed_at(earlier.changed)
         return found
+
+    def request_limit(self) -> float:
+        """Return the seconds that a request may take which begins now; infinite without a limit."""
+        return inf if self.request is None else self.request

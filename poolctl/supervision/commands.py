@@ -141,13 +141,18 @@ class StopCommand:
             self._transaction.say(f"still serving for {left:.1f} s, then draining", notice=round(left, 3))
             return
         seconds = supervisor.stopping_seconds()
-        text, counts = draining(supervisor.status(), seconds, supervisor.drain)
-        self._transaction.say(text, seconds=round(seconds, 3), drain=supervisor.drain, **counts)
+        text, counts = draining(supervisor.status(), seconds, supervisor.drain, supervisor.configuration.stream)
+        times = {"seconds": round(seconds, 3), "drain": supervisor.drain}
+        if (stream := supervisor.configuration.stream) is not None:
+            times["stream"] = stream
+        self._transaction.say(text, **times, **counts)
 
     def _at_end(self) -> None:
         """Answer with how the server stopped. ``exit_code`` of the result is that of the server."""
         code = self._supervisor.exit_code
         result = {"exit_code": code, "seconds": round(self._supervisor.stopping_seconds(), 3)}
+        if cut_streams := self._supervisor.configuration.figures().get("cut", 0):
+            result["cut_streams"] = cut_streams
         if code == 0:
             self._transaction.finish(0, **result)
         elif code is not None and code >= 128:

@@ -75,6 +75,7 @@ class Configuration(ABC):
     drain: float
     reopen: Callable[[], None] | None = None
     reviewer: Reviewer | None = None  # None: it cannot be reloaded
+    stream: float | None = None  # seconds that streams may go on within the drain, if they have less than that
     notice: float = 0.0  # seconds between the request to stop and the beginning of the drain
     ready: float = 60.0  # seconds that a new generation of it has to become ready
     size: int = 0  # workers, as the file says

@@ -45,13 +45,17 @@ class DrainableServer(Protocol):
         """A change has ended."""
 
 
-def draining(figures: Mapping[str, Any], seconds: float, limit: float) -> tuple[str, dict[str, int]]:
-    """Return what a drain waits for, for people and as numbers. ``seconds``: that it has taken so far."""
+def draining(
+    figures: Mapping[str, Any], seconds: float, limit: float, stream: float | None
+) -> tuple[str, dict[str, int]]:
+    """Return what a drain waits for, for people and as numbers. ``seconds``: that it has taken so far; ``limit`` and
+    ``stream``: timeouts.drain and timeouts.stream."""
     counts = {key: int(figures.get(key, 0)) for key in ("in_flight", "waiting", "after_response")}
     words = [f"{counts['in_flight'] or 'no'} request{'s' * (counts['in_flight'] != 1)} in flight"]
     words += [f"{counts['waiting']} waiting"] * bool(counts["waiting"])
     words += [f"{counts['after_response']} still running after the response"] * bool(counts["after_response"])
-    return f"draining: {', '.join([*words, f'{seconds:.1f} s of {limit:g} s'])}", counts
+    streams = f" (streams: {stream:g} s)" if stream is not None and seconds < stream else ""
+    return f"draining: {', '.join([*words, f'{seconds:.1f} s of {limit:g} s{streams}'])}", counts
 
 
 class DrainServer:
@@ -105,7 +109,8 @@ class DrainServer:
         drain = self._supervisor.server_drain
         if drain.phase is DrainPhase.NOTICED:
             return f"still serving for {drain.notice_over - now:.1f} s, then draining"
-        return draining(self._supervisor.status(), now - drain.began, self._supervisor.drain)[0]
+        stream = self._supervisor.configuration.stream
+        return draining(self._supervisor.status(), now - drain.began, self._supervisor.drain, stream)[0]
 
 
 class ResumeServer:

@@ -359,4 +359,10 @@ def lost(status: int) -> str:
 def connections(figures: Mapping[str, int]) -> str:
     """Return what became of the connections of a generation that has drained."""
     closed, moved = figures.get("closed_idle", 0), figures.get("moved", 0)
-    return f"{closed} connection{'s' * (closed != 1)} closed, {moved} moved"
+    return f"{closed} connection{'s' * (closed != 1)} closed, {moved} moved" + streams_cut(figures, ", {} cut off")
+
+
+def streams_cut(figures: Mapping[str, int], text: str) -> str:
+    """Return a text with the number of streams that timeouts.stream has ended; empty if there were none."""
+    cut = figures.get("cut", 0)
+    return text.format(f"{cut} stream{'s' * (cut != 1)}") if cut else ""

@@ -150,6 +150,12 @@ class Supervisor:
         """Seconds that a stop may take."""
         return self.configuration.drain
 
+    @property
+    def _drain_times(self) -> str:
+        """How long it drains, for the log and the service manager."""
+        stream = self.configuration.stream
+        return f"{self.drain:g} s" + ("" if stream is None else f", streams for up to {stream:g} s")
+
     def run(self) -> int:
         """Serve until a signal stops the server. Returns the exit code."""
         self._begin()
@@ -264,7 +270,7 @@ class Supervisor:
         if self.noticing:
             return "about to stop; everything is still served"
         if self.stopping:
-            return f"draining for up to {self.drain:g} s"
+            return f"draining for up to {self._drain_times}"
         if self.waiting:
             return "the app cannot be started; waiting for a change"
         if not self.server_drain.serving:
@@ -396,7 +402,7 @@ class Supervisor:
             self._give_notice(why, self.configuration.notice)
             return
         self.notice_over = inf
-        text = f"{why}: draining for up to {self.drain:g} s"
+        text = f"{why}: draining for up to {self._drain_times}"
         self.events.record(Kind.STOP_STARTED, text, logging.INFO, reason=why)
         self.stopping, self.stopping_since = True, time.monotonic()
         server_stop.announce()

@@ -187,7 +187,7 @@ def test_http2(api: Server) -> None:
 @pytest.mark.parametrize("api", [name for name in TOPOLOGIES if name != LENT], indirect=True)
 def test_a_websocket(api: Server) -> None:
     base = f"ws://127.0.0.1:{api.port}"
-    before = api.log.count("the talk is over"), api.log.count("a client left during a WebSocket")
+    before = api.log.count("the talk is over"), api.log.count("a client left during GET /shout")
     with connect(f"{base}/talk/ann", subprotocols=["talk"]) as ann, connect(f"{base}/talk/bob") as bob:
         assert (ann.subprotocol, bob.subprotocol) == ("talk", None)
         assert [json.loads(talker.recv(10)) for talker in (ann, bob)] == [
@@ -203,7 +203,7 @@ def test_a_websocket(api: Server) -> None:
     assert refused.value.response.status_code == 403
     with connect(f"{base}/shout?token=x", close_timeout=0.1) as shouting:  # it reads no further, and no close either
         assert shouting.recv(10) == b"x" * 65536
-    api.wait_for_log("a client left during a WebSocket", before[1] + 1)
+    api.wait_for_log("a client left during GET /shout", before[1] + 1)
     assert LEFT.findall(api.log) == []
 
 

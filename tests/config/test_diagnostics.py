@@ -133,7 +133,7 @@ def test_all_at_once_in_the_order_of_the_file(findings) -> None:
     [
         ("app: demo\nafinity: x", 'did you mean "affinity"?'),
         ("app: demo\ntimeouts: {heads: 1}", 'did you mean "head"?'),
-        ("app: demo\ntimeouts: {zz: 1}", "use one of the keys head, idle, write, body, request, notice, drain"),
+        ("app: demo\ntimeouts: {zz: 1}", "use one of the keys head, idle, write, body, request, notice, drain, stream"),
         ("app: {wsgy: a:b}", 'did you mean "wsgi"?'),
         ("app: {use: demo}\npool: thread\npool: thread", "keep one of the two"),
     ],

@@ -60,8 +60,8 @@ def test_a_pool_without_a_kind_has_processes(tmp_path: Path) -> None:
 
 
 def test_units(tmp_path: Path) -> None:
-    found = loaded(tmp_path, "app: demo\ntimeouts: {head: 500ms, idle: 2m, write: 7, drain: 0}")
-    assert found.timeouts == TimeoutsSection(head=0.5, idle=120.0, write=7.0, drain=0.0)
+    found = loaded(tmp_path, "app: demo\ntimeouts: {head: 500ms, idle: 2m, write: 7, drain: 9, stream: 5s}")
+    assert found.timeouts == TimeoutsSection(head=0.5, idle=120.0, write=7.0, drain=9.0, stream=5.0)
 
 
 def test_keys_that_begin_with_x(tmp_path: Path) -> None:
@@ -176,3 +176,9 @@ def test_the_value_of_a_short_form_is_an_option() -> None:
     for axis, short in SHORT.items():
         for word, option in short.items():
             assert word in ("echo", "demo") or option in option_names(part_class(axis, word))
+
+
+def test_streams_that_have_as_long_as_the_drain_or_longer_have_no_time_of_their_own() -> None:
+    """Longer: in development, whose drain is short whatever the file says."""
+    times = [TimeoutsSection(stream=stream, drain=2.0).shorter_stream for stream in (None, 1.0, 2.0, 3.0)]
+    assert times == [None, 1.0, None, None]

@@ -168,6 +168,18 @@ def test_stop_waits_and_says_for_what(serve: Serve, name: str) -> None:
     assert server.log.splitlines()[-1].endswith(f"{name} stopped")
 
 
+def test_stop_says_which_time_streams_have_and_how_many_were_cut_off(serve: Serve, name: str) -> None:
+    server = serve(topology(name, timeouts={"drain": "20s", "stream": "500ms"}))
+    with Client(server.port) as client:
+        client.ask("/bytes?count=30000000")
+        assert client.sock.recv(64).startswith(b"HTTP/1.1 200 ")
+        done = run("stop", name)
+    assert (done.returncode, server.wait()) == (0, 0)
+    assert re.match(rf"{name}: draining: .*, 0\.\d s of 20 s \(streams: 0.5 s\)\n", done.stderr)
+    assert done.stdout.endswith("; 1 stream cut off (timeouts.stream), every other request was answered\n")
+    server.wait_for_log("draining for up to 20 s, streams for up to 0.5 s")
+
+
 def test_stop_says_that_requests_were_cut_off(serve: Serve, name: str) -> None:
     server = serve(topology(name, timeouts={"drain": "0.2s"}))
     code, out, _, answer = stop_while_busy(server, name)

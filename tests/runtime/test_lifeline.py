@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 from harness.machine import within
 
 ROLE = """
@@ -222,3 +223,34 @@ def test_a_signal_writes_the_bare_stacks_while_the_interpreter_is_held() -> None
     status, log = role(ENDED + before + script)
     assert status == 7
     assert "most recent call first" in log
+
+
+DRAINS = """
+stop, stopper = os.pipe()
+leaves, tell = os.pipe()
+life = Life(reader, 5.0, lambda: None, stop=stop, leave=leaves)
+life.when_draining(lambda: os._exit(7))
+"""
+
+
+@pytest.mark.parametrize("end", ["os.close(writer)", "os.close(stopper)", "os.write(tell, b'x')"])
+def test_whatever_begins_the_drain_of_a_process_is_heard_of(end: str) -> None:
+    """Its lifeline, the stop of a server whose front drains first, and an order to leave alone."""
+    assert role(f"{DRAINS}life.enforce(); time.sleep(0.1); {end}; time.sleep(60)") == (7, "")
+
+
+def test_nothing_else_is() -> None:
+    assert role(f"{DRAINS}life.enforce(); os.close(tell); time.sleep(0.2); os._exit(8)") == (8, "")
+
+
+def test_who_asks_late_hears_of_it_at_once() -> None:
+    script = """
+life.when_draining(lambda: heard.append(1))
+heard = []
+life.enforce()
+os.close(writer)
+while not heard: time.sleep(0.01)
+life.when_draining(lambda: os._exit(7))
+os._exit(8)
+"""
+    assert role(script) == (7, "")

@@ -241,6 +241,12 @@ class Sending:
         self.outbound = None
         return True
 
+    def discard(self) -> None:
+        """Drop what the client has not taken: the response will not be completed."""
+        outbound, self.outbound = self.outbound, None
+        if outbound is not None:
+            outbound.close()
+
     def send_file(self, file: int, offset: int, count: int) -> None:
         """Send, or keep, ``count`` bytes of a regular file; the caller may close its descriptor afterwards. Raises
         ClientGone if the client has left, OSError if the file cannot be read."""

@@ -6,6 +6,8 @@
 
 A plain door passes the connection straight to the loop. The other doors do their step without blocking other clients,
 then pass the connection to the next door. Each is one file, imported only if the topology has its key.
+
+The file is long because the loop's part in a notice, in a drain and in what moves begins and ends with its doors.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from time import monotonic
 from typing import Any, Final, Protocol, runtime_checkable
 
 from poolctl.runtime.listen import server_stop
+from poolctl.runtime.listen.streams import Streams
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.loop.source import AnyHandler, Handler, S
 from poolctl.runtime.protocol import Conversation, Framer
@@ -142,6 +145,7 @@ class AcceptingLoop(Loop[S]):
         self.moving = False  # it drains, and connections that are idle move to other processes
         self.front_row: memoryview | None = None  # of a front: its row of the scoreboard
         self.noticing = False  # it will drain, and every response is the last of its connection
+        self._streams: Streams[S] | None = None  # once it drains, if timeouts.stream is set
 
     def limit_to(self, limit: int) -> None:
         """From now on take no more clients than this; those that are open stay."""
@@ -194,6 +198,8 @@ class AcceptingLoop(Loop[S]):
         elif self.noticing and not server_stop.expected():
             self._tell(service, noticing=False)
         super()._sweep(now, service)
+        if self._streams is not None:
+            self._streams.look(self, now, service)
 
     def _tell(self, service: S, *, noticing: bool) -> None:
         """Tell the clients, new ones too, with their next response; or do not tell them any more."""
@@ -213,8 +219,18 @@ class AcceptingLoop(Loop[S]):
         self._drain = self.timeouts.drain  # as it is now
         self.moving = self.moves is not None and self.moves.open
         super().drain(service)
+        self.limit_streams(service)
         if self.moving:
             self._pause = min(self._pause, MOVE_SECONDS)
+
+    def limit_streams(self, service: S) -> None:
+        """The drain has begun: what goes on in it has timeouts.stream. Only the first call has an effect."""
+        limit = self.timeouts.stream
+        if limit is not None and self._streams is None:
+            self._streams = Streams(limit)
+            self._pause = min(self._pause, self._streams.pause)
+            self._next_look = self._next_sweep = 0.0
+            self._streams.look(self, self._clock(), service)
 
     def _drained(self, quiet: bool, service: S) -> None:
         if self.moving:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+from select import POLLERR, POLLHUP, POLLIN, poll
 from threading import Lock
 from typing import Generic
 
@@ -156,6 +157,23 @@ class Tunnel(Generic[S]):
         return (pipe.phase is TLS_HANDSHAKE and waited > timeouts.head) or (
             bool(pipe.cipher) and waited > timeouts.write
         )
+
+    def unsent(self, end: End[S]) -> bool:
+        """Whether ``end`` is the client's, which has not taken all bytes of the connection behind."""
+        return end is self.outer and bool(self.pipe.cipher) and self.pipe.phase.reads_app
+
+    def cut(self, service: S) -> bool:
+        """In a drain the client has taken too long: close the tunnel if the connection behind has ended, so that only
+        the tunnel is left. Returns whether it has; it is cut and counted itself before that."""
+        with self._turn:
+            if not self.unsent(self.outer):
+                return True
+            events = poll()
+            events.register(self.pipe.inner, POLLIN)
+            if not any(event & (POLLHUP | POLLERR) for _, event in events.poll(0)):
+                return False
+            self._fail(TimeoutError("timed out (timeouts.stream)"), service)
+            return True
 
     def drain(self) -> None:
         """Give a handshake in progress NEWCOMER more seconds. After it, the connection behind drains itself."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Generic, Protocol
+from collections.abc import Hashable, Sequence
+from typing import Any, Generic, Protocol
 
 from poolctl.runtime.listen.door import ServingLoop
 from poolctl.runtime.loop.source import Delivery, S
@@ -22,6 +23,12 @@ class TwoEnded(Protocol[S]):
 
     def drain(self) -> None:
         """Prepare for the end of the loop."""
+
+    def unsent(self, end: End[S]) -> bool:
+        """Whether this end is the client's, which has not taken all bytes of the connection behind."""
+
+    def cut(self, service: S) -> bool:
+        """Drop these bytes once the connection behind has ended. Returns whether it has."""
 
     def abort(self, service: S) -> None:
         """End the tunnel after an exception."""
@@ -56,6 +63,14 @@ class End(Generic[S]):
 
     def drain(self, service: S) -> None:
         self.tunnel.drain()
+
+    def streams(self) -> Sequence[Hashable]:
+        """Return what stands for bytes that the client has not taken."""
+        return (self,) if self.tunnel.unsent(self) else ()
+
+    def cut_stream(self, stream: Any, service: S) -> bool:
+        """A drain has waited for long enough: drop what the connection behind has left, once it has ended itself."""
+        return self.tunnel.cut(service)
 
     def abort(self, service: S) -> None:
         """End the whole tunnel after an exception."""

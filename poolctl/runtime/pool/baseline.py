@@ -46,6 +46,7 @@ class Baseline(Pool):
             if not self.forks:  # enforce starts a thread, and a process that forks must have only one
                 life.enforce()
             site.load()
+            site.heed_drain(life)
             service = site.service(0)
             loop = self.loop(site, life)
             if self.forks and life.channel >= 0:

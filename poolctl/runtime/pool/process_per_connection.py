@@ -68,7 +68,9 @@ def _serve(loop: Loop[Service], site: Site, life: Life, fd: int, peer: Peer, doo
     for other in loop.handlers:
         if other != life.lifeline:
             close(other)
-    replace(life, channel=-1).enforce()  # the mold speaks to the process that accepts
+    mine = replace(life, channel=-1)  # the mold speaks to the process that accepts
+    mine.enforce()
+    site.heed_drain(mine)
     serve_only(site, life, fd, peer, passing_service(site), door)
 
 

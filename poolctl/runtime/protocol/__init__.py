@@ -86,6 +86,11 @@ class Conversation(Interface):
         """The first line of the refused request, for the access log; empty if none was read."""
         return b""
 
+    @property
+    def taken(self) -> bytes:
+        """The first line of the last complete request, for the log; empty if it is not known."""
+        return b""
+
     def last_words(self, refusal: bytes) -> bytes:
         """Return what to send when the connection ends, instead of the protocol's ``refusal``."""
         return refusal

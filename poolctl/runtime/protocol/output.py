@@ -52,3 +52,6 @@ class ReusedOutput(Output, Protocol):
 
     began: bool
     observer: Observer | None
+
+    def discard(self) -> None:
+        """Drop what the client has not taken: the response will not be completed."""

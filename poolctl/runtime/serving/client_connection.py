@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Container
+from collections.abc import Container, Hashable, Sequence
 from math import inf
 from os import close, read
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
@@ -267,6 +267,25 @@ class ClientConnection(Sending, ABC, Generic[S, L]):
         row = self.loop.front_row if service is None else service.row
         if row is not None:
             row[cell] += 1
+
+    # what goes on in a drain (timeouts.stream)
+
+    def streams(self) -> Sequence[Hashable]:
+        """Return what stands for the responses that have begun and are not complete: here for one that waits for its
+        client, since the app is done with it."""
+        outbound = self.outbound
+        return (outbound,) if outbound is not None and self.phase in (SENDING, FINISHING) else ()
+
+    def cut_stream(self, stream: Any, service: S) -> bool:
+        """The drain has waited for one of these for long enough: close the connection, log it and count it."""
+        if stream is self.outbound:
+            self.say_cut(service)
+            self.close(service)
+        return True
+
+    @abstractmethod
+    def say_cut(self, service: S) -> None:
+        """Log and count a response that is cut off while it waits for its client."""
 
     # the log: why a connection ends, in sweeps and at a stop only
 

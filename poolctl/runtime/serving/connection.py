@@ -11,9 +11,10 @@ connection change its one phase.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Hashable, Sequence
 from os import close, read
 from time import monotonic
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.listen.moves import peer_of
@@ -22,7 +23,7 @@ from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE
 from poolctl.runtime.serving.client_connection import READ_BYTES, ClientConnection, ClientLoop
 from poolctl.runtime.serving.leaving import BROKEN, WAITED_SECONDS, left, state
-from poolctl.runtime.serving.multiplex import multiplex
+from poolctl.runtime.serving.multiplex import begun_streams, cut_begun, multiplex
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, NEW, READING, SENDING, WAITS_FOR_REQUEST
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked
@@ -220,6 +221,29 @@ class Connection(ClientConnection[Service, L], Generic[L]):
         self.loop.modify(self, IN)
         if self.phase is SENDING or self.conversation.requests:
             self._answer(service)
+
+    # what goes on in a drain
+
+    def streams(self) -> Sequence[Hashable]:
+        """Over HTTP/2: each stream whose response has begun, and the bytes that the client has not taken."""
+        if not self.conversation.multiplexed:
+            return super().streams()
+        return [*begun_streams(self.conversation), *([] if self.outbound is None else [self.outbound])]
+
+    def cut_stream(self, stream: Any, service: Service) -> bool:
+        """Over HTTP/2: reset one stream; the connection closes for bytes that the client does not take once no stream
+        is open."""
+        if not self.conversation.multiplexed:
+            return super().cut_stream(stream, service)
+        if stream is self.outbound:
+            return not self.conversation.pending and super().cut_stream(stream, service)
+        cut_begun(stream, service, self.loop.timeouts)
+        multiplex(self, service)
+        return True
+
+    def say_cut(self, service: Service) -> None:
+        line = self.conversation.taken.decode("latin-1")
+        service.cut(line or f"a response to {self.client}", self.loop.timeouts.stream or 0.0)
 
     # moving to another process
 

@@ -16,15 +16,14 @@ import threading
 from collections.abc import Iterator
 from time import monotonic_ns
 from types import FrameType
-from typing import Any
 
 from poolctl.runtime.scoreboard import SINCE
+from poolctl.runtime.serving.request_line import shown
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system.user_frames import formatted, frames_within
 
 log = logging.getLogger("poolctl")
 
-REQUEST_CHARACTERS = 200  # of a request line
 _ANSWER = getattr(Service.answer, "__code__", None)
 _CONVERSE = getattr(Service.converse, "__code__", None)
 
@@ -50,22 +49,9 @@ def log_unfinished(worker: str, what: str, seconds: float, stack: str) -> None:
     )
 
 
-def shown(request: Any) -> str:
-    """Return a request as one printable line: method and target of an HTTP request, or the beginning of a message."""
-    if hasattr(request, "target"):
-        return printable(f"{request.method} {request.target.decode('latin-1')}")
-    return f"the message {printable(request.decode('latin-1'))}" if isinstance(request, bytes) else "a request"
-
-
-def printable(line: str) -> str:
-    """Return a line of a client with at most REQUEST_CHARACTERS and no control characters."""
-    cut = line[:REQUEST_CHARACTERS].encode("unicode_escape").decode()
-    return f"{cut}..." if len(line) > REQUEST_CHARACTERS else cut
-
-
 def thread_name(ident: int) -> str:
     """Return the name of a thread. Takes no lock: one of its threads may hang in anything."""
-    known: dict[int, Any] = vars(threading).get("_active", {})
+    known: dict[int, threading.Thread] = vars(threading).get("_active", {})
     return str(getattr(known.get(ident), "name", "")) or f"thread {ident}"
 
 

@@ -12,6 +12,7 @@ from poolctl.runtime.protocol.output import Output
 from poolctl.runtime.serving.phases import ANSWERING, IDLE, NEW, READING, SENDING, Phase
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system.poller import IN, OUT
+from poolctl.runtime.timeouts import Timeouts
 
 if TYPE_CHECKING:
     from poolctl.runtime.protocol.http2.conversation import Http2Conversation
@@ -84,6 +85,17 @@ def multiplex(connection: Carrier, service: Service) -> None:  # noqa: C901, PLR
         connection.turn_away(503, service)
     elif connection.leaving or connection.mask != IN:
         connection.loop.modify(connection, IN)
+
+
+def begun_streams(conversation: Conversation) -> list[Http2Stream]:
+    """Return the streams whose response has begun and is not complete."""
+    return [stream for stream in cast("Http2Conversation", conversation).open_streams if stream.began]
+
+
+def cut_begun(stream: Http2Stream, service: Service, timeouts: Timeouts) -> None:
+    """Reset a stream because a drain has waited for it for timeouts.stream; log and count it."""
+    service.cut(stream.line.decode("latin-1"), timeouts.stream or 0.0)
+    stream.cut()
 
 
 def flush(connection: Carrier, conversation: Http2Conversation) -> None:

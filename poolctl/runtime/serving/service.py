@@ -23,7 +23,9 @@ from poolctl.runtime.app import App, ConnectionApp
 from poolctl.runtime.buffers.observer import Observer, observers
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.protocol.output import ReusedOutput
-from poolctl.runtime.scoreboard import FAILED, REQUESTS, SECONDS, SINCE
+from poolctl.runtime.scoreboard import CUT, FAILED, REQUESTS, SECONDS, SINCE
+from poolctl.runtime.serving.request_line import line_of, shown
+from poolctl.runtime.serving.stream_limit import StreamWatch, log_cut
 from poolctl.runtime.system import forked
 from poolctl.runtime.task import Peer
 
@@ -83,7 +85,7 @@ class Service:
 
     ``context``: the context variables as the app's start left them; each request gets a copy (PEP 567), so that no
     request sees the variables of another. ``entries``: the access log, or None. ``watching``: further observers of the
-    responses of a sync app; ``observer``: all of these in one.
+    responses of a sync app; ``streams``: that of timeouts.stream, or None; ``observer``: all of these in one.
     """
 
     def __init__(
@@ -94,12 +96,15 @@ class Service:
         context: Context | None = None,
         entries: LogEntries | None = None,
         watching: Sequence[Observer | None] = (),
+        streams: StreamWatch | None = None,
     ) -> None:
         self.app = app
         self.protocol = protocol
         self.row = row
         self.entries = entries
-        self.observer = observers(*watching, None if entries is None else entries.observer)
+        self._streams = streams
+        # first: what is not sent is not observed
+        self.observer = observers(streams, *watching, None if entries is None else entries.observer)
         self._serve = app.serve
         self._context = (context or copy_context()).copy
 
@@ -116,11 +121,15 @@ class Service:
         try:
             keep = self._context().run(self._serve, request, out)
         except ClientGone:
-            keep = False
+            keep = None if self._was_cut(request, out) else False
         except BaseException as error:  # noqa: BLE001  # an exception of the app ends its request, not the worker
-            outcome = self.raised(error, REQUEST)
-            keep = False if outcome is Outcome.LEFT else None
-            self.refuse(request, out, outcome.value)
+            keep = None
+            if self._was_cut(request, out):
+                log.info("the app raised %r when its response was cut off", error)
+            else:
+                outcome = self.raised(error, REQUEST)
+                keep = False if outcome is Outcome.LEFT else None
+                self.refuse(request, out, outcome.value)
         ended = monotonic_ns()
         row[SECONDS + (ended - started >> 10).bit_length()] += 1
         row[SINCE] = 0
@@ -128,6 +137,24 @@ class Service:
         if self.entries is not None:
             self.entries.note(request, self.entries.observer if out.began else None, ended - started, ended)
         return keep
+
+    def _was_cut(self, request: Any, out: ReusedOutput) -> bool:
+        """Whether the app raised because timeouts.stream was over; if so, log and count it."""
+        streams = self._streams
+        if streams is None or not (out.began and streams.cut):
+            return False
+        forked.leave()
+        self.cut(line_of(request) if hasattr(request, "target") else shown(request), streams.seconds)
+        out.discard()
+        return True
+
+    def cut(self, what: str, seconds: float, *, failed: bool = True) -> None:
+        """Log and count a response, a WebSocket or a conversation that a drain has ended because it went on for
+        timeouts.stream. ``what``: its request line; ``seconds``: the limit; ``failed``: False for a task, which counts
+        as failed when it ends."""
+        log_cut(what, seconds)
+        self.row[CUT] += 1
+        self.row[FAILED] += failed
 
     def converse(self, sock: socket.socket, received: bytes, idle: float, write: float, peer: Peer) -> None:
         """Let an app that owns the connection run until it returns. Never raises because of the app or the client."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Hashable, Sequence
 from math import inf
 from os import close, read
 from socket import socket as Socket
 from threading import Lock
+from typing import Any
 
 from poolctl.runtime.listen.door import Mover
 from poolctl.runtime.loop.source import NO_DESCRIPTOR, Source
@@ -21,7 +23,7 @@ from poolctl.runtime.serving.phases import CLOSED
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked, threads
 from poolctl.runtime.system.poller import ERR, HUP, IN, OUT, RDHUP
-from poolctl.runtime.task import Peer
+from poolctl.runtime.task import NOBODY, Peer
 
 log = logging.getLogger("poolctl")
 END_EVENTS = RDHUP | HUP | ERR
@@ -92,6 +94,17 @@ class SharedConnection(Connection[ServedLoop]):
                 self.loop.fail(self, service, error)
             finally:
                 self._turn.release()
+            self._take_turns(service)
+
+    def cut_stream(self, stream: Any, service: Service) -> bool:
+        """As of any connection, under the lock. A thread that has it serves a request, and looks at the time of the
+        response itself (``stream_limit.py``)."""
+        if not self._turn.acquire(blocking=False):
+            return False
+        try:
+            return self.phase is CLOSED or stream not in self.streams() or super().cut_stream(stream, service)
+        finally:
+            self._turn.release()
             self._take_turns(service)
 
     def move(self, moves: Mover, service: Service) -> None:
@@ -165,12 +178,14 @@ class Owned(Source[Service]):
         """Raises OSError, and changes nothing, if there is no descriptor for the pipe."""
         self.loop = loop
         self._shut = False  # the connection was shut down
+        self._client = f"descriptor {fd}"
         self.fd, self._done = os.pipe()
         os.set_blocking(self.fd, False)
         self.sock = Socket(fileno=fd)
 
     def start(self, data: bytes, service: Service, peer: Peer) -> None:
         """Run the app in a new thread. Closes the connection if the system has no thread for it."""
+        self._client = self._client if peer is NOBODY else peer.client
         try:
             threads.start(lambda: self._run(data, service, peer), threading.current_thread().name)
         except RuntimeError as error:
@@ -192,6 +207,18 @@ class Owned(Source[Service]):
         if now == inf and not self._shut:
             self._shut = True
             forked.shut(self.sock.fileno())
+
+    def streams(self) -> Sequence[Hashable]:
+        """Return what stands for the conversation."""
+        return (self,)
+
+    def cut_stream(self, stream: Any, service: Service) -> bool:
+        """A drain has waited for long enough: shut the connection down, as ``expire`` does."""
+        if not self._shut:
+            self._shut = True
+            service.cut(f"a conversation with {self._client}", self.loop.timeouts.stream or 0.0)
+            forked.shut(self.sock.fileno())
+        return True
 
     def descriptors(self) -> set[int]:
         """Both ends of the pipe, and the connection."""

@@ -106,6 +106,8 @@ def _raised(error: BaseException, exchange: Exchange, shell: Shell, host: AppHos
     """Handle an exception of the app. Returns whether the connection may be kept all the same: frameworks send their
     response first and then raise, for the log."""
     ours, complete = shell.exchange is exchange, exchange.ended
+    if not ours and not complete and isinstance(error, asyncio.CancelledError):
+        return False  # its request has ended without it, which was logged and counted
     outcome = service.raised(
         error,
         shell.work if ours or not complete else AFTER_RESPONSE,
@@ -176,7 +178,9 @@ async def message(request: Any, shell: MessageShell, host: AppHost, service: Ser
 
 
 class ConversationShell(Protocol):
-    """A connection that an app owns."""
+    """A connection that an app owns. ``cut_off``: a drain has ended it, which was logged and counted."""
+
+    cut_off: bool
 
     def call(self) -> Awaitable[None]:
         """Call the app."""
@@ -199,7 +203,8 @@ async def converse(shell: ConversationShell, host: AppHost, service: Service) ->
             forked.leave()
             if host.finished:
                 raise
-            service.raised(error, CONVERSATION, cancelled=_is_last_call(error, host))
+            if not shell.cut_off:
+                service.raised(error, CONVERSATION, cancelled=_is_last_call(error, host))
         service.count()
         shell.over()
     except Exception as error:  # noqa: BLE001  # the shell's, which logs it

@@ -18,16 +18,17 @@ from collections.abc import Hashable, Mapping
 from poolctl.errors import ClientGone
 from poolctl.runtime.app.asgi.output import Exchanges
 from poolctl.runtime.app.awaited import Exchange
+from poolctl.runtime.loop.overdue import TOO_LATE
 from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
 from poolctl.runtime.protocol.output import ENDED, GONE, HERE
 from poolctl.runtime.serving.pace import drips
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, SENDING
+from poolctl.runtime.serving.request_line import line_of
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.boundary import attend
 from poolctl.runtime.serving_async.inflow import news_of
-from poolctl.runtime.serving_async.overdue import TOO_LATE
 from poolctl.runtime.serving_async.task_connection import UNREAD_BYTES, TaskConnection
 from poolctl.runtime.serving_async.task_loop import TaskLoop
 from poolctl.runtime.serving_async.task_start import REQUEST_TASK
@@ -379,8 +380,3 @@ class AsyncConnection(TaskConnection):
         self.service.fail()
         self.loop.after.add(task)
         self.over(keep=False)
-
-
-def line_of(request: HttpRequest) -> str:
-    """Return the request line, for the log."""
-    return f"{request.method} {request.target.decode('latin-1')} HTTP/{request.version}"

@@ -7,24 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from math import inf
 from os import read
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.outbound import TURN_BYTES
+from poolctl.runtime.loop.overdue import TOO_LATE
 from poolctl.runtime.protocol.http2.streaming import IncomingStream, StreamingHttp2
 from poolctl.runtime.protocol.output import ENDED, GONE, HERE
 from poolctl.runtime.scoreboard import CLOSED_IDLE
 from poolctl.runtime.serving.client_connection import DRAIN, READ_BYTES
 from poolctl.runtime.serving.connection import Connection
+from poolctl.runtime.serving.multiplex import cut_begun
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, IDLE, SENDING
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.boundary import attend
 from poolctl.runtime.serving_async.connection import AsyncConnection
 from poolctl.runtime.serving_async.http2_stream import TaskStream
-from poolctl.runtime.serving_async.overdue import TOO_LATE
 from poolctl.runtime.serving_async.task_connection import UNSENT_BYTES, TaskConnection
 from poolctl.runtime.serving_async.task_loop import TaskLoop
 from poolctl.runtime.serving_async.task_start import REQUEST_TASK
@@ -289,6 +290,28 @@ class Http2Connection(TaskConnection):
         out = self._tasks[task]
         out.refuse(out.refused)
         out.over(keep=False)
+
+    def streams(self) -> Sequence[Hashable]:
+        """Return the tasks whose response has begun, the streams whose response waits for a window or the client, and
+        the bytes that the client has not taken."""
+        answered = {out.stream: task for task, out in self._tasks.items()}
+        found: list[Hashable] = [answered.get(each, each) for each in self.http2.streams if each.began]
+        return found if self.outbound is None else [*found, self.outbound]
+
+    def cut_stream(self, stream: Any, service: Service) -> bool:
+        """Cancel a task, or reset a stream that has none; close the connection if only bytes for the client are
+        left."""
+        if stream in self._tasks:
+            service.cut(self.cancel_overdue(stream), self.loop.timeouts.stream or 0.0, failed=False)
+        elif stream is not self.outbound:
+            cut_begun(stream, service, self.loop.timeouts)
+            self.go_on()
+        elif self.http2.pending:
+            return False
+        else:
+            self.say_cut(service)
+            self.close(service)
+        return True
 
     def drain(self, service: Service) -> None:
         """End after the requests received so far."""

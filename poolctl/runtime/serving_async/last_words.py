@@ -16,7 +16,8 @@ from traceback import FrameSummary, StackSummary
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 from typing import Any
 
-from poolctl.runtime.serving.last_words import log_unfinished, printable, thread_name
+from poolctl.runtime.serving.last_words import log_unfinished, thread_name
+from poolctl.runtime.serving.request_line import printable
 from poolctl.runtime.serving_async.task_start import answers
 from poolctl.runtime.system.user_frames import STACK_FRAMES, formatted, frames_within
 

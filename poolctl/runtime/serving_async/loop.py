@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from poolctl.runtime.lifeline import Life
+from poolctl.runtime.loop.overdue import Overdue
 from poolctl.runtime.loop.source import Handler, Source
 from poolctl.runtime.serving.connection_loop import ConnectionLoop, NewConnection
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.afterwork import Afterwork
 from poolctl.runtime.serving_async.last_words import log_cancelled, log_tasks, stack_of
-from poolctl.runtime.serving_async.overdue import Overdue
 from poolctl.runtime.serving_async.stopping import CANCELLED, Stopping, run_until
 from poolctl.runtime.serving_async.task_connection import TaskConnection
 from poolctl.runtime.serving_async.task_start import TaskStart
@@ -106,7 +106,9 @@ class AsyncConnectionLoop(ConnectionLoop):
         self.events = make_event_loop() if events is None else events
         self._app = app
         self._timer: asyncio.Handle | None = None
-        self._late = None if timeouts.request is None else Overdue(timeouts)
+        self._late: Overdue[asyncio.Task[None]] | None = None
+        if timeouts.request is not None:
+            self._late = Overdue(timeouts.request_limit)
         self._service: Service
         self._drain_over: asyncio.Future[None] = self.events.create_future()
         self._context = copy_context()  # of all callbacks here that are not the app's
@@ -239,7 +241,7 @@ class AsyncConnectionLoop(ConnectionLoop):
     def _connections(self) -> list[TaskConnection]:
         return [each for each in self.handlers.values() if isinstance(each, TaskConnection)]
 
-    def _end_overdue(self, now: float, late: Overdue) -> None:
+    def _end_overdue(self, now: float, late: Overdue[asyncio.Task[None]]) -> None:
         """Cancel the requests that take longer than timeouts.request."""
         in_flight = {key: (task, each) for each in self._connections() for key, task in each.in_flight.items()}
         holders = dict(in_flight.values())
@@ -268,6 +270,7 @@ class AsyncConnectionLoop(ConnectionLoop):
     def stop(self) -> None:
         """The server stops; the drain begins now, or when the front has left."""
         self.stopping.begin(self.events, self._context)
+        self.limit_streams(self._service)
 
     def _stopped(self, step: int) -> None:
         """A step of the stop has begun."""

@@ -11,7 +11,7 @@ next one begins in another task, with a fresh context.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Hashable, Mapping
+from collections.abc import Awaitable, Hashable, Mapping, Sequence
 from contextvars import copy_context
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
@@ -142,6 +142,17 @@ class MessageConnection(TaskConnection):
             raise ClientGone("the client has left")
 
     # time
+
+    def streams(self) -> Sequence[Hashable]:
+        """Return what the client has yet to take of an answer."""
+        return [] if self.outbound is None else [self.outbound]
+
+    def cut_stream(self, stream: Any, service: Service) -> bool:
+        """The drain has waited for the client for long enough: treat it as gone, which ends the task's wait."""
+        if stream is self.outbound:
+            self.say_cut(service)
+            self.client_left()
+        return True
 
     @property
     def in_flight(self) -> Mapping[Hashable, asyncio.Task[None]]:

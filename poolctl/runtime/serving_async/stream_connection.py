@@ -22,7 +22,7 @@ from poolctl.runtime.app.functions.stream import StreamTimeout
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.protocol.output import ENDED, GONE, HERE
 from poolctl.runtime.serving.client_connection import READ_BYTES
-from poolctl.runtime.serving.phases import ANSWERING, IDLE
+from poolctl.runtime.serving.phases import ANSWERING, CLOSED, IDLE
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.boundary import converse
 from poolctl.runtime.serving_async.task_connection import UNREAD_BYTES, TaskConnection
@@ -38,7 +38,7 @@ STREAM_TASK = "stream"  # of its tasks
 class StreamConnection(TaskConnection):
     """Reads and writes for a stream. ``received``: bytes that the app has not taken."""
 
-    __slots__ = ("_app", "_came", "_taken", "_waits_since", "received")
+    __slots__ = ("_app", "_came", "_taken", "_waits_since", "cut_off", "received")
 
     def __init__(
         self, loop: TaskLoop, fd: int, conversation: Conversation, service: Service, app: AsyncStreamApp
@@ -46,6 +46,7 @@ class StreamConnection(TaskConnection):
         super().__init__(loop, fd, conversation, service)
         self._app = app
         self.received = bytearray()
+        self.cut_off = False  # a drain has ended it, because of timeouts.stream
         self._came: asyncio.Future[bool] | None = None  # the task waits for bytes; False: it waited too long
         self._waits_since = 0.0
         self._taken: asyncio.Future[bool] | None = None  # tasks wait until outbound is empty; False as above
@@ -184,6 +185,9 @@ class StreamConnection(TaskConnection):
 
     def over(self) -> None:
         """The app has returned."""
+        if self.phase is CLOSED:  # it was ended without its app
+            self.loop.rested()
+            return
         self.task = None
         self.presence = GONE  # for tasks of the app that have kept the stream
         self.phase = IDLE
@@ -191,6 +195,24 @@ class StreamConnection(TaskConnection):
         self.close(self.service)
 
     # time
+
+    @property
+    def _streaming(self) -> bool:
+        """Always True: its app has the whole connection."""
+        return True
+
+    def cancel_overdue(self, task: asyncio.Task[None]) -> str:
+        """End the connection and cancel its task. Returns the client, for the log."""
+        self.cut_off = True
+        self.service.fail()
+        self.client_left()
+        task.cancel()
+        return f"a conversation with {self.client}"
+
+    def detach(self, task: asyncio.Task[None]) -> None:
+        """Close the connection; the rest of the task is work after a response."""
+        self.loop.after.add(task)
+        self.over()
 
     def _expire_answering(self, now: float, service: Service) -> None:
         """End the waits that have lasted too long. The app may take any time."""

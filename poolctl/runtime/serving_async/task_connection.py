@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from asyncio import current_task
-from collections.abc import Coroutine, Hashable, Mapping
+from collections.abc import Coroutine, Hashable, Mapping, Sequence
 from math import inf
 from typing import Any, ClassVar
 
@@ -86,6 +86,31 @@ class TaskConnection(Connection[TaskLoop]):
 
     def detach(self, task: asyncio.Task[None]) -> None:
         """End the request of a task that goes on although it was cancelled."""
+
+    # timeouts.stream
+
+    def streams(self) -> Sequence[Hashable]:
+        """Return the task whose response has begun, or what the client has yet to take of a complete one."""
+        if self.phase is not ANSWERING:
+            return super().streams()
+        return [self.task] if self.task is not None and self._streaming else []
+
+    @property
+    def _streaming(self) -> bool:
+        """Whether the task streams: its response has begun."""
+        return self.began
+
+    def cut_stream(self, stream: Any, service: Service) -> bool:
+        """Cancel the task; its client sees the end at once, and its app what a client that leaves looks like."""
+        if stream is not self.task:
+            return super().cut_stream(stream, service)
+        service.cut(self.cancel_overdue(self.task), self.loop.timeouts.stream or 0.0, failed=False)
+        return True
+
+    def drop_stream(self, stream: Any) -> None:
+        """End the request of a task that goes on although it was cancelled, as ``detach`` does for timeouts.request."""
+        if stream in self.tasks and not self.loop.after.full:
+            self.detach(stream)
 
     # events
 

@@ -13,17 +13,20 @@ import asyncio
 import logging
 import socket
 from asyncio import shield
+from collections.abc import Hashable, Sequence
 from os import read
 from time import monotonic_ns
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.app.awaited import WebSocketCall
+from poolctl.runtime.loop.overdue import TOO_LATE
 from poolctl.runtime.protocol.output import GONE
 from poolctl.runtime.protocol.websocket.conversation import ABNORMAL, FAILURE, RESTART, WebSocketConversation
 from poolctl.runtime.scoreboard import CLOSED_IDLE
 from poolctl.runtime.serving.client_connection import READ_BYTES
 from poolctl.runtime.serving.phases import CLOSED, IDLE
+from poolctl.runtime.serving.request_line import line_of
 from poolctl.runtime.serving.service import WEBSOCKET, Service, Work
 from poolctl.runtime.serving_async.boundary import attend
 from poolctl.runtime.serving_async.connection import AHEAD_REQUESTS, AsyncConnection
@@ -42,16 +45,15 @@ FAREWELL_SECONDS = 5.0  # seconds that a client has to reply to our close frame
 class WebSocketConnection(TaskConnection):
     """Takes over the descriptor of the connection on which the handshake arrived. ``websocket``: its conversation."""
 
-    __slots__ = ("_came", "_drained", "_pinged", "_started", "_until", "exchange", "websocket")
+    __slots__ = ("_came", "_drained", "_pinged", "_started", "_until", "exchange", "refused", "websocket")
 
     work: ClassVar[Work] = WEBSOCKET
-    refused: ClassVar[int] = 0  # it is never refused for its duration, which is unbounded
-    line: ClassVar[str] = ""
 
     def __init__(self, loop: TaskLoop, fd: int, conversation: WebSocketConversation, service: Service) -> None:
         TaskConnection.__init__(self, loop, fd, conversation, service)
         self.websocket = conversation
         self.exchange: WebSocketCall | None = None
+        self.refused = 0  # TOO_LATE once a drain has cut it off: otherwise its duration is unbounded
         self._came: asyncio.Future[None] | None = None  # the app waits for a message
         self._drained: asyncio.Future[None] | None = None  # tasks wait until the client has taken what was sent
         self._pinged = False
@@ -70,6 +72,11 @@ class WebSocketConnection(TaskConnection):
         made.start(attend(exchange, made, made.loop, made.service), "websocket")
 
     # the shell of its call
+
+    @property
+    def line(self) -> str:
+        """The request line of its handshake, for the log."""
+        return line_of(self.websocket.request)
 
     def refuse(self, status: int) -> None:
         """Close it; the exchange chooses the close code."""
@@ -223,6 +230,39 @@ class WebSocketConnection(TaskConnection):
             self.flush()
         except ClientGone:
             self.client_left()
+
+    # timeouts.stream
+
+    def streams(self) -> Sequence[Hashable]:
+        """Return the task; after that what stands for the wait for the client's close frame."""
+        return super().streams() if self.task is not None else [self]
+
+    @property
+    def _streaming(self) -> bool:
+        return self.websocket.accepted or self.began
+
+    def cut_stream(self, stream: Any, service: Service) -> bool:
+        """End it; its close frame, 1012, was sent when the drain began. A client that does not answer that, after the
+        app has returned, is not worth a line at this level."""
+        if stream is self.task:
+            return super().cut_stream(stream, service)
+        self.say_closed("timeouts.stream", self.loop.timeouts.stream or 0.0)
+        self.client_left()
+        self._settle()
+        return True
+
+    def cancel_overdue(self, task: asyncio.Task[None]) -> str:
+        """End the connection and cancel its task. Returns the request line."""
+        self.refused = TOO_LATE
+        self.client_left()
+        task.cancel()
+        return self.line
+
+    def detach(self, task: asyncio.Task[None]) -> None:
+        """Close the connection; the rest of the task is work after a response."""
+        self.service.fail()
+        self.loop.after.add(task)
+        self.over(keep=False)
 
     # the end
 

@@ -153,6 +153,10 @@ class Site(Protocol):
         """Import the app, unless this process or the mold has done so. Raises AppError, and any exception of the user's
         code."""
 
+    def heed_drain(self, life: Life) -> None:
+        """Have timeouts.stream begin with the drain of this process. Called for the loops and executors that the site
+        makes; by a pool that makes its own in ``Baseline``."""
+
     def warm(self) -> None:
         """Have the app answer its warm requests, in a worker and after ``load``. Raises as ``load``."""
 

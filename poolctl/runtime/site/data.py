@@ -21,6 +21,7 @@ from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.listen.moves import Moves
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.scoreboard import Scoreboard
+from poolctl.runtime.serving.stream_limit import StreamLimit
 from poolctl.runtime.site.settings import Settings
 from poolctl.runtime.timeouts import Timeouts
 
@@ -64,6 +65,7 @@ class SiteData:
     vacant: set[int] = field(default_factory=set)
     access: AccessLog | None = None
     health: HealthCheck | None = None
+    streams: StreamLimit | None = None  # timeouts.stream of sync apps; each process has its own copy
 
     @property
     def app(self) -> App:

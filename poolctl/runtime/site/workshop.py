@@ -28,6 +28,7 @@ from poolctl.runtime.serving.connection_loop import ConnectionLoop
 from poolctl.runtime.serving.health import HealthService
 from poolctl.runtime.serving.kinds import connection_of
 from poolctl.runtime.serving.service import Service
+from poolctl.runtime.serving.stream_limit import StreamWatch
 from poolctl.runtime.site import Executor, FrontThatHandsOver, FrontThatLends
 from poolctl.runtime.site.data import SiteData
 from poolctl.runtime.system import forked
@@ -96,9 +97,14 @@ class Workshop(SiteData):
             from poolctl.runtime.access_log.entries import Entries  # imported only if the access log is on
 
             entries = Entries(self.access, name)
-        if self.health is not None:
-            return HealthService(self.health, self.app, self.protocol, row, self.loader.context, entries, observers)
-        return Service(self.app, self.protocol, row, self.loader.context, entries, observers)
+        streams = None if self.streams is None else StreamWatch(self.streams)
+        of = self.app, self.protocol, row, self.loader.context, entries, observers, streams
+        return Service(*of) if self.health is None else HealthService(self.health, *of)
+
+    def heed_drain(self, life: Life) -> None:
+        """Have timeouts.stream begin with the drain of this process."""
+        if self.streams is not None:
+            life.when_draining(self.streams.begin)
 
     def slots_of(self, worker: int) -> list[memoryview]:
         """Return the rows of one worker, marked as having no task in flight."""
@@ -130,6 +136,7 @@ class Workshop(SiteData):
             wanted = self.scoreboard.front()[WANTED] if self.workers > self.size else 0
             return self.at_once if counted else self.share(wanted or self.size)
 
+        self.heed_drain(life)
         loops = 1 if self.multiprocess else self.size  # in one process, so they share its descriptors
         if isinstance(self.app, AsyncApp):
             from poolctl.runtime.serving_async import kinds  # asyncio is slow to import
@@ -202,6 +209,7 @@ class Workshop(SiteData):
 
     def task_executor(self, worker: int, thread: int, life: Life) -> Executor:
         """Return the executor of one worker thread."""
+        self.heed_drain(life)
         return self.medium.task_executor(self, worker, thread, life)
 
     def arrivals(self, loop: ConnectionLoop, worker: int) -> Source[Service]:

@@ -16,7 +16,8 @@ from harness.phase_rig import PEER, Answering, row
 from poolctl.runtime.buffers.outbound import Sending
 from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.scoreboard import SINCE
-from poolctl.runtime.serving.last_words import REQUEST_CHARACTERS, log_threads, printable, shown
+from poolctl.runtime.serving.last_words import log_threads
+from poolctl.runtime.serving.request_line import REQUEST_CHARACTERS, printable, shown
 from poolctl.runtime.serving.service import Service
 
 

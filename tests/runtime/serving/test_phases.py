@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from h2.connection import H2Connection
 from harness.phase_rig import TIMEOUTS, HeldRig, Rig, ServedRig, Step, noted
 
 from poolctl.runtime.protocol.http.protocol import Http
+from poolctl.runtime.scoreboard import CUT, FAILED
 from poolctl.runtime.serving.phases import (
     ANSWERING,
     CLOSED,
@@ -586,3 +588,59 @@ def test_an_illegal_step_that_a_boundary_swallows_fails_the_test_all_the_same() 
         with suppress(AssertionError):  # as serving_async/boundary.py and loop.fail, which log it
             connection.phase = IDLE
     rig.close()
+
+
+STREAMS = replace(TIMEOUTS, stream=5.0)
+CUT_OFF = "GET / HTTP/1.1 went on for timeouts.stream (5 s) in a drain: cut off"
+
+
+def waits_in_a_drain(rig: Rig, seconds: float) -> None:
+    """The time between two looks of the loop passes again and again."""
+    rig.loop.timeouts = STREAMS
+    rig.loop.drain(rig.service)
+    for _ in range(int(seconds * 2)):
+        rig.clock.now += 0.5
+        rig.loop.now = rig.clock.now
+        rig.loop._sweep(rig.clock.now, rig.service)
+
+
+def test_an_owned_response_that_waits_for_its_client_in_a_drain_is_cut_off(
+    served: ServedRig, caplog: pytest.LogCaptureFixture
+) -> None:
+    served.app.answer = answers(LARGE)
+    served.send(GET)
+    assert served.phase is SENDING
+    waits_in_a_drain(served, 5.0)
+    assert served.phase is SENDING
+    with caplog.at_level(logging.WARNING, "poolctl"):
+        waits_in_a_drain(served, 0.5)
+    assert served.phase is CLOSED
+    assert caplog.messages == [CUT_OFF]
+    assert served.service.row[FAILED] == 1
+
+
+def test_a_held_response_that_waits_for_its_client_in_a_drain_is_cut_off(
+    held: HeldRig, caplog: pytest.LogCaptureFixture
+) -> None:
+    held.send(GET)
+    waits_in_a_drain(held, 10.0)
+    assert held.phase is ANSWERING, "the app has it, and nothing of the response has come here"
+    held.fill()
+    held.give_back(left=LARGE)
+    waits_in_a_drain(held, 5.0)
+    assert held.phase is SENDING
+    with caplog.at_level(logging.WARNING, "poolctl"):
+        waits_in_a_drain(held, 1.0)
+    assert held.phase is CLOSED
+    assert caplog.messages == [CUT_OFF]
+    assert held.front.router.row[CUT] == 1
+
+
+def test_a_response_that_its_client_takes_in_time_is_not(served: ServedRig, caplog: pytest.LogCaptureFixture) -> None:
+    served.app.answer = answers(LARGE)
+    served.send(GET)
+    waits_in_a_drain(served, 4.0)
+    assert served.take().endswith(LARGE[-100:])
+    waits_in_a_drain(served, 4.0)
+    assert "cut off" not in caplog.text
+    assert served.service.row[FAILED] == 0

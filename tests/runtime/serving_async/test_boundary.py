@@ -395,6 +395,7 @@ class ConversationShell:
         self.call = does
         self.calls: list[Any] = []
         self.broken: Exception | None = None
+        self.cut_off = False
 
     def over(self) -> None:
         self.calls.append("over")
@@ -446,3 +447,12 @@ def test_a_conversation_whose_shell_raises(rig: Rig) -> None:
     rig.run(converse(shell, rig.host, rig.service))  # type: ignore[arg-type]
     assert shell.calls == ["over", shell.broken]
     assert rig.host.stopping.step == SERVING
+
+
+def test_a_conversation_that_a_drain_has_cut_off_is_logged_and_counted_there(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    shell = ConversationShell(raises(asyncio.CancelledError()))
+    shell.cut_off = True
+    rig.run(converse(shell, rig.host, rig.service))  # type: ignore[arg-type]
+    assert (caplog.text, rig.service.row[FAILED], shell.calls) == ("", 0, ["over"])

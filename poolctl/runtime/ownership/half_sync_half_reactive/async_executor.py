@@ -37,7 +37,9 @@ from poolctl.runtime.channels.parcel import FLAG_FILE, HEAD, RECORD, TICKET_MISS
 from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.lifeline import Life, told_to_leave
 from poolctl.runtime.listen.listener import Listener
+from poolctl.runtime.listen.streams import LEAST_PAUSE_SECONDS
 from poolctl.runtime.loop.loop import SWEEP_SECONDS
+from poolctl.runtime.loop.overdue import TOO_LATE, Overdue
 from poolctl.runtime.loop.source import NO_DESCRIPTOR
 from poolctl.runtime.ownership.half_sync_half_reactive.executor import (
     KNOWN_CONVERSATIONS,
@@ -57,8 +59,7 @@ from poolctl.runtime.serving_async.afterwork import Afterwork
 from poolctl.runtime.serving_async.boundary import attend
 from poolctl.runtime.serving_async.last_words import log_cancelled, log_tasks, stack_of
 from poolctl.runtime.serving_async.loop import CANCEL_AGAIN_SECONDS, leave, make_event_loop, started
-from poolctl.runtime.serving_async.overdue import TOO_LATE, Overdue
-from poolctl.runtime.serving_async.stopping import CANCELLED, Stopping, run_until
+from poolctl.runtime.serving_async.stopping import CANCELLED, TOLD, Stopping, run_until
 from poolctl.runtime.serving_async.task_start import REQUEST_TASK
 from poolctl.runtime.system import forked
 from poolctl.runtime.system.channel import descriptors
@@ -141,7 +142,7 @@ class AsyncTaskExecutor(ABC, Generic[L]):
             self._own = {watched}
         self._watched = watched
         if self.timeouts.request is not None:
-            self._sweep(Overdue(self.timeouts))
+            self._sweep(Overdue(self.timeouts.request_limit))
         if self._stop >= 0:
             self._context.run(self.events.add_reader, self._stop, self._hear_of_stop)
         if self._leave >= 0:
@@ -178,20 +179,36 @@ class AsyncTaskExecutor(ABC, Generic[L]):
             self.events.remove_reader(self._watched)
             self._leave_when_done()
 
-    def _sweep(self, overdue: Overdue) -> None:
+    def _sweep(self, overdue: Overdue[asyncio.Task[None]]) -> None:
         """Cancel the requests that take longer than timeouts.request."""
         self.events.call_later(SWEEP_SECONDS, self._sweep, overdue, context=self._context)
-        ours: dict[Hashable, asyncio.Task[None]] = {
-            lent.task: lent.task for lent in self._held if lent.task is not None and lent.exchange is not None
-        }
-        for task in overdue.look(ours, self.events.time()):
-            lent = self._of(task)
+        for lent, task in self._look(overdue, self._held):
             log_cancelled(lent.line, overdue.limit, stack_of(task))
             lent.refused = TOO_LATE
             task.cancel()
+
+    def _end_streams(self, streams: Overdue[asyncio.Task[None]]) -> None:
+        """In a drain, cancel the requests whose response goes on for longer than timeouts.stream."""
+        pause = max(min(SWEEP_SECONDS, streams.limit / 20), LEAST_PAUSE_SECONDS)
+        self.events.call_later(pause, self._end_streams, streams, context=self._context)
+        for lent, task in self._look(streams, {lent for lent in self._held if lent.began}):
+            self.service.cut(lent.line, streams.limit, failed=False)
+            lent.refused = TOO_LATE
+            lent.client_left()
+            task.cancel()
+
+    def _look(
+        self, overdue: Overdue[asyncio.Task[None]], among: set[LentRequest[L]]
+    ) -> list[tuple[LentRequest[L], asyncio.Task[None]]]:
+        """Return the requests whose time is over. Those whose tasks go on all the same end without them."""
+        ours: dict[Hashable, asyncio.Task[None]] = {
+            lent.task: lent.task for lent in among if lent.task is not None and lent.exchange is not None
+        }
+        late = overdue.look(ours, self.events.time())
         for task in overdue.deaf:
             if not self.after.full:
                 self._end_without(task)
+        return [(self._of(task), task) for task in late]
 
     def _end_without(self, task: asyncio.Task[None]) -> None:
         """A task goes on although it was cancelled: answer its client without it, and free its slot."""
@@ -231,6 +248,9 @@ class AsyncTaskExecutor(ABC, Generic[L]):
         """A step of the stop has begun."""
         for lent in self._held:
             lent.notify()
+        stream = self.timeouts.stream
+        if step == TOLD and stream is not None:
+            self._end_streams(Overdue(lambda: stream, SWEEP_SECONDS))
         if step == CANCELLED:
             self._cancel()
 

@@ -23,9 +23,11 @@ from poolctl.runtime.protocol import Conversation, Framer
 from poolctl.runtime.protocol import Protocol as Spoken
 from poolctl.runtime.protocol.output import ENDED, GONE, HERE
 from poolctl.runtime.routing.router import Router
+from poolctl.runtime.scoreboard import CUT
 from poolctl.runtime.serving.client_connection import READ_BYTES, ClientConnection, ClientLoop
 from poolctl.runtime.serving.leaving import BROKEN, left, state
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, NEW, READING, SENDING
+from poolctl.runtime.serving.stream_limit import log_cut
 from poolctl.runtime.system.poller import IN, OUT
 from poolctl.runtime.task import Peer
 
@@ -281,6 +283,11 @@ class HeldConnection(ClientConnection[None, HoldingFront]):
         """Close it if its client has kept the server waiting for too long. No timeout applies while it is lent."""
         self._notice_return()
         super().expire(now, service)
+
+    def say_cut(self, service: None) -> None:
+        line = self.framer.taken.decode("latin-1")
+        log_cut(line or f"a response to {self.client}", self.loop.timeouts.stream or 0.0)
+        self.tally(CUT, service)
 
     def drain(self, service: None) -> None:
         """End after the requests received so far."""

@@ -18,8 +18,8 @@ from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
 from poolctl.runtime.protocol.output import Presence
 from poolctl.runtime.serving.leaving import state
+from poolctl.runtime.serving.request_line import line_of
 from poolctl.runtime.serving.service import REQUEST, Service, Work
-from poolctl.runtime.serving_async.connection import line_of
 from poolctl.runtime.timeouts import Timeouts
 
 if TYPE_CHECKING:
@@ -187,6 +187,14 @@ class LentRequest(Sending, Generic[L]):
             self.loop.events.remove_writer(self.fd)
             if not waiter.done():
                 waiter.set_result(None)
+
+    def client_left(self) -> None:
+        """Treat the client as gone: it gets nothing more, and the app finds that out. What it has not taken is
+        dropped, since the front would go on to send it."""
+        self.presence = Presence.GONE
+        self._let_go()
+        self.discard()
+        self.notify()
 
     async def news(self) -> None:
         """Wait until the client has left, the response is complete, or the server stops; may return earlier. Only the

@@ -39,6 +39,11 @@ class HttpWorkerHalf(HttpReader):
         """Always False: HTTP/1 has no flow control of its own."""
         return False
 
+    @property
+    def taken(self) -> bytes:
+        """The request line of the last complete request; empty while further ones wait or arrive."""
+        return b"" if self.requests or self._held or self._body is not None else self._head.line
+
     def last_words(self, refusal: bytes) -> bytes:
         """Return the refusal unchanged."""
         return refusal

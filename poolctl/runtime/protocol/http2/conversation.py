@@ -101,6 +101,11 @@ class Http2Conversation(Conversation):
         return count
 
     @property
+    def open_streams(self) -> list[Http2Stream]:
+        """All streams that are not done."""
+        return list(self._streams.values())
+
+    @property
     def broken(self) -> bool:
         """Whether the connection ends because of what the client sent."""
         return bool(self.failure)

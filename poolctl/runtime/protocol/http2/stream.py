@@ -154,6 +154,12 @@ class Http2Stream:
             self.left = Outbound()
         self.left.add_file(file, offset, count)
 
+    def discard(self) -> None:
+        """Drop what the client has not taken: the response will not be completed, and ``end`` resets the stream."""
+        if self.left is not None:
+            self.left.close()
+            self.left = None
+
     def end(self, whole: bool) -> None:
         """The app has finished. ``whole``: without an error."""
         self._done = True
