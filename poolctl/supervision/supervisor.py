@@ -492,8 +492,8 @@ class Supervisor:
         now = time.monotonic()
         self.watch.died(dead, now)
         self._handle_retired(dead, now)
-        if self.upgrade and self.upgrade.pid in dead:
-            self.upgrade.exited(dead[self.upgrade.pid])
+        if self.upgrade:
+            self.upgrade.look(dead)
         if now >= self.deadline and self.takeover:
             self.takeover.cut_off()
         if now >= self.deadline and self.generation:
@@ -922,8 +922,7 @@ class Supervisor:
         """Pass a signal on to the supervisor that has replaced this one."""
         if number == signal.SIGUSR1:
             self._reopen()
-        if not upgrade.reaped:
-            os.kill(upgrade.pid, number)
+        upgrade.signal(number)
 
     def resume(self, failed: int) -> None:
         """An upgrade has failed, and its process has ended, which may have called itself the supervisor."""

@@ -11,8 +11,8 @@
     ENDING     the new supervisor is being ended
 
 Whatever fails before DRAINING leaves this supervisor and its generation serving, as if nothing had happened. The new
-supervisor is a child in a process group of its own. Its molds have theirs, and their presence pipes are here too, so
-they can be killed however it ends.
+supervisor is in a process group of its own (new_process.py). Its molds have theirs, and their presence pipes are here
+too, so they can be killed however it ends.
 
 If this supervisor is killed, the new one takes over without it. The file is long because each step has its own way to
 fail.
@@ -20,23 +20,22 @@ fail.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import signal
 import time
+from collections.abc import Mapping
 from enum import Enum
 from math import inf
 from typing import Any, Protocol
 
 from poolctl import __version__
 from poolctl.supervision.configuration import Configuration, ExitCode
-from poolctl.supervision.fork import fork
 from poolctl.supervision.generation import Orphans
 from poolctl.supervision.handover import VARIABLE, Link, Message, write_state
 from poolctl.supervision.launch import Launch
+from poolctl.supervision.new_process import NewProcess
 from poolctl.supervision.reload import Caller
-from poolctl.supervision.restart import cause
 
 log = logging.getLogger("poolctl")
 
@@ -85,7 +84,7 @@ class UpgradedServer(Protocol):
 
 class Upgrade:
     """One upgrade. ``deadline``: when the current step has taken too long, on the monotonic clock; ``over``: whether
-    the caller has the outcome; ``pid``: of the new supervisor; 0: it was not started."""
+    the caller has the outcome; ``process``: that of the new supervisor, once it was started."""
 
     def __init__(self, server: UpgradedServer, caller: Caller, wait: float) -> None:
         """``wait``: seconds that the new supervisor and its workers have to become ready."""
@@ -94,8 +93,7 @@ class Upgrade:
         self.over = False
         self.began = time.monotonic()
         self.deadline = self.began + wait
-        self.pid = 0
-        self.reaped = False  # the new supervisor has ended
+        self.process: NewProcess | None = None
         self.link: Link | None = None
         self._state = -1  # the memory file
         self._molds: list[tuple[int, int, int]] = []  # of the new supervisor: generation, pid and presence pipe
@@ -104,9 +102,14 @@ class Upgrade:
         self._forced = False  # unfinished requests of the old workers were cut off
 
     @property
+    def pid(self) -> int:
+        """That of the new supervisor; 0: it was not started."""
+        return self.process.pid if self.process else 0
+
+    @property
     def watched(self) -> list[int]:
-        """The descriptors on whose events `turn` must be called."""
-        return self.link.watched if self.link else []
+        """The descriptors on whose events `turn` and `look` must be called."""
+        return [*(self.link.watched if self.link else ()), *(self.process.watched if self.process else ())]
 
     @property
     def took(self) -> str:
@@ -148,11 +151,9 @@ class Upgrade:
                     theirs.send("failed", exit=1, text=text)
                 return 1
 
-            self.pid = fork(become)
+            self.process = NewProcess.start(become, followed=first is None)
         finally:
             theirs.close()
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # it has already ended, or done so itself
-            os.setpgid(self.pid, self.pid)
 
     def turn(self, now: float) -> None:
         """Go on with what has arrived, or give up what has taken too long."""
@@ -165,9 +166,9 @@ class Upgrade:
         if self.over:
             return
         if self.step is UpgradeStep.ENDING:
-            if now >= self.deadline and not self.reaped:
+            if now >= self.deadline and self.process:
                 self.deadline = inf
-                os.killpg(self.pid, signal.SIGKILL)
+                self.process.kill()
         elif self.step is UpgradeStep.DRAINING:
             if self._server.drained:
                 lost = "; unfinished requests of the old one were cut off" if self._forced else ""
@@ -209,14 +210,20 @@ class Upgrade:
         """Note that unfinished requests of the old workers were cut off."""
         self._forced = True
 
-    def exited(self, status: int) -> None:
-        """The new supervisor has ended, and was reaped."""
-        self.reaped = True
+    def look(self, dead: Mapping[int, int]) -> None:
+        """Act if the new supervisor has ended. ``dead``: the children that have, with their exit codes."""
+        if self.process is None or not self.process.look(dead):
+            return
         self.turn(0.0)  # what it said at last
         if self.step is UpgradeStep.ENDING:
             self._give_up()
         else:
-            self.abandon(f"the new supervisor {cause(status)} before it was ready; see the server's log")
+            self.abandon(f"the new supervisor {self.process.ended} before it was ready; see the server's log")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the new supervisor a signal, if it runs."""
+        if self.process:
+            self.process.signal(number)
 
     # the end
 
@@ -226,12 +233,12 @@ class Upgrade:
             return
         self._outcome = code, why.rstrip()
         taking, self.step = self.step is UpgradeStep.TAKING, UpgradeStep.ENDING
-        if not self.pid or self.reaped:
+        if not self.process or self.process.ended:
             self._give_up()
             return
         self.deadline = time.monotonic() + END_SECONDS
         if not ends:  # SIGTERM lets it end its own processes, unless it takes itself for the server already
-            os.kill(self.pid, signal.SIGKILL if taking else signal.SIGTERM)
+            self.process.signal(signal.SIGKILL if taking else signal.SIGTERM)
 
     def _give_up(self) -> None:
         """The new supervisor is gone: end what it has left behind."""
@@ -245,6 +252,8 @@ class Upgrade:
         self._molds.clear()
         if self.link is not None:
             self.link.close()
+        if self.process is not None:
+            self.process.close()
         self._finish(code, why)
 
     def _finish(self, code: ExitCode, text: str) -> None:
@@ -267,5 +276,7 @@ class Upgrade:
         """In a forked process: close the copies of its descriptors."""
         if self.link is not None:
             self.link.close()
+        if self.process is not None:
+            self.process.close()
         self._close_state()
         self._close_presences()

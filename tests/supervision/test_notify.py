@@ -243,6 +243,8 @@ def test_the_service_manager_follows_an_upgrade(manager: Manager, tmp_path: Path
         (main,) = hear_until("MAINPID=")
         new = int(main.removeprefix("MAINPID="))
         try:
+            # systemd stops a main process that is not its child with SIGKILL
+            assert Path(f"/proc/{new}/stat").read_text().rpartition(")")[2].split()[1] != str(server.pid)
             assert hear_until("READY=1")[1].startswith("STATUS=serving on ")
             hear_until("WATCHDOG=1")
             assert server.process.wait(PATIENCE) == 0
