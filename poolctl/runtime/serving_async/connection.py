@@ -62,14 +62,6 @@ class AsyncConnection(TaskConnection):
         self._answering = False  # ``_answer`` is running, perhaps below this call
         self._started = 0  # when the app was given the request in flight (ns)
 
-    def begin(self, service: Service) -> None:
-        """Serve the bytes that came with the connection; then wait for more. Its first request may have turned it into
-        another connection, of HTTP/2 or a WebSocket."""
-        self.on_event(IN, service)
-        now = self.loop.handlers.get(self.fd)
-        if isinstance(now, TaskConnection) and now.phase is not CLOSED:
-            self.loop.add(now)
-
     # what the app waits for
 
     async def news(self) -> None:

@@ -144,10 +144,13 @@ class TaskConnection(Connection[TaskLoop]):
             self.loop.modify(self, mask)
 
     def take_over(self, before: TaskConnection) -> None:
-        """Take over the descriptor of another connection."""
+        """Take over the descriptor of another connection, perhaps before its loop waits for its events."""
         before.phase = CLOSED
         self.leaving = before.leaving
-        self.watched = before.watched
+        if not before.watched:
+            self.loop.add(self)
+            return
+        self.watched = True
         self.loop.handlers[self.fd] = self
         self.loop.modify(self, IN)  # whatever events the other connection waited for
 
