@@ -23,7 +23,7 @@ from poolctl.runtime.protocol import Conversation, Framer
 from poolctl.runtime.protocol import Protocol as Spoken
 from poolctl.runtime.protocol.output import ENDED, GONE, HERE
 from poolctl.runtime.routing.router import Router
-from poolctl.runtime.serving.client_connection import READ_BYTES, ClientConnection, ClientLoop
+from poolctl.runtime.serving.client_connection import READ_BYTES, WARNED, ClientConnection, ClientLoop
 from poolctl.runtime.serving.leaving import BROKEN, left, state
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, NEW, READING, SENDING
 from poolctl.runtime.system.poller import IN, OUT
@@ -67,7 +67,8 @@ class HeldConnection(ClientConnection[None, HoldingFront]):
     __slots__ = ("ahead", "came", "conversation", "door", "framer", "intro", "loop", "peer", "presence", "ticket")
 
     def __init__(self, front: HoldingFront, fd: int, peer: Peer, door: Door) -> None:
-        ClientConnection.__init__(self, fd, front.now, leaving=front.noticing or (front.draining and not front.moving))
+        leaving = WARNED if front.noticing else front.draining and not front.moving
+        ClientConnection.__init__(self, fd, front.now, leaving=leaving)
         self.loop = front
         self.peer = peer
         self.door = door
