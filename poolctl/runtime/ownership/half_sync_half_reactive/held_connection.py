@@ -206,7 +206,7 @@ class HeldConnection(ClientConnection[None, HoldingFront]):
         self.since = self.loop.now
         if self.outbound is not None:
             self.phase = SENDING if keep else FINISHING
-            self.loop.modify(self, OUT)
+            self._await_room()
             return False
         if not keep:
             self.close()
@@ -240,6 +240,8 @@ class HeldConnection(ClientConnection[None, HoldingFront]):
     def returned(self, keep: bool, rest: Outbound | None) -> None:
         """The worker has answered. ``rest``: the bytes that the client did not take."""
         self.ticket = self.ahead = 0
+        if self.outbound is not None:  # it was seen to be back before, and a health check has been answered since
+            return
         self.since = self.loop.now
         if not keep:
             self.leaving = True
@@ -250,14 +252,18 @@ class HeldConnection(ClientConnection[None, HoldingFront]):
         elif rest is not None:
             self.outbound = rest
             self.phase = SENDING if keep else FINISHING
-            self.mask = OUT
-            self.loop.remove(self)
-            self.loop.add(self)
+            self._await_room()
         elif not keep:
             self.close()
         else:
             self.phase = IDLE
             self.advance()
+
+    def _await_room(self) -> None:
+        """Wait until the client takes bytes. Its socket may not be in the poller."""
+        self.mask = OUT
+        self.loop.remove(self)
+        self.loop.add(self)
 
     def _write(self) -> None:
         """The client takes bytes again."""
