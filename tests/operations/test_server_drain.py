@@ -215,6 +215,28 @@ def test_a_request_in_flight_during_a_notice_that_is_called_off(
     assert server.wait() == 0
 
 
+def test_what_an_upgrade_has_replaced_is_drained_too(serve: Serve, tmp_path: Path) -> None:
+    server = begin(serve, tmp_path, pool={"size": 2})
+    gate = tmp_path / "gate"
+    slow = Slow(server, gate)
+    server.wait_until_busy()
+    upgrade = threading.Thread(target=ask, args=(server, "upgrade"))
+    upgrade.start()
+    server.wait_for_log("goes on as process")
+    (new,) = (pid for pid in server.pids("supervisor") if pid != server.pid)
+    code, text = ask(new, "drain", "--wait", "1")
+    assert (code, "not done within 1 s" in text) == (3, True), text
+    gate.touch()
+    code, text = ask(new, "drain")
+    assert (code, "drained" in text) == (0, True), text
+    slow.join()
+    upgrade.join()
+    assert slow.response is not None
+    assert slow.response.body == b"ok"
+    assert (server.pids("mold"), server.pids("worker")) == ([], [])
+    assert server.stop() == 0
+
+
 def test_a_drain_that_takes_too_long_cuts_requests_off(serve: Serve, tmp_path: Path) -> None:
     server = begin(serve, tmp_path, timeouts={"drain": 0.2})
     with Client(server.port) as client:
