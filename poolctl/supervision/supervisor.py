@@ -168,9 +168,9 @@ class Supervisor:
                     if time.monotonic() >= self.notice_over:
                         self.stop("the notice is over")
                     self._handle_exits()
-                    self.server_drain.turn(time.monotonic())
                     self._go_on_with_reload()
                     self._go_on_with_upgrade()
+                    self.server_drain.turn(time.monotonic())
                     self._shut_listeners()
                     self._start_missing()
                     self._notify()
@@ -945,8 +945,9 @@ class Supervisor:
 
     @property
     def drained(self) -> bool:
-        """Whether no generation is left."""
-        return not (self.generation or self.retiring or self.orphans)
+        """Whether no generation is left, of this supervisor or of one that it has replaced."""
+        before = self.takeover is not None and self.takeover.drains
+        return not (self.generation or self.retiring or self.orphans or before)
 
     def _leave(self, upgrade: Upgrade) -> int:
         """End, or stay for whoever waits for this process. Returns the exit code."""

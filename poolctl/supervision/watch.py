@@ -158,7 +158,8 @@ class FileWatch:
         title = f"{began}: not reloaded" if began is not None else "the last change of the server was refused"
         took = f"after {time.monotonic() - self._began_at:.1f} s"
         if (generation := self._server.generation) is None:
-            log.error("%s: cannot start (%s); waiting for another change\n%s", began, took, text)
+            if began is not None:  # otherwise whoever asked for it has the answer
+                log.error("%s: cannot start (%s); waiting for another change\n%s", began, took, text)
             return
         born = time.strftime("%H:%M:%S", time.localtime(time.time() - time.monotonic() + generation.born))
         serves = f"Generation {generation.number} still serves, with the code and the topology of {born}."

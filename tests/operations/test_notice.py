@@ -12,11 +12,20 @@ from typing import Any
 import pytest
 from harness.client import Client, get
 from harness.commands import poolctl
+from harness.machine import PATIENCE
 from harness.server import Serve, Server, wait_until
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 OWNERSHIPS = ["half-sync/half-reactive", "half-sync/half-async", "leader/followers", "reuse-port"]
 ASGI = """
 async def app(scope, receive, send):
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": message["text"]})
+        return
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})
 """
@@ -33,6 +42,11 @@ def closes(client: Client) -> bool:
     response = client.get()
     assert response.status == 200
     return response.headers.get("connection") == "close"
+
+
+def fresh_closes(server: Server) -> bool:
+    with Client(server.port) as client:
+        return closes(client)
 
 
 @pytest.mark.parametrize("ownership", OWNERSHIPS)
@@ -54,6 +68,26 @@ def test_clients_are_told_with_a_response_and_nothing_is_refused(
     server.signal()  # ends the notice
     assert server.wait() == 0
     assert "draining for up to" in server.log
+
+
+@pytest.mark.parametrize("ownership", OWNERSHIPS[1:])
+def test_a_websocket_that_begins_in_the_notice_goes_on_until_the_stop(
+    serve: Serve, tmp_path: Path, ownership: str
+) -> None:
+    (tmp_path / "shop.py").write_text(ASGI)
+    server = begin(serve, LONG, app={"asgi": "shop:app"}, ownership=ownership, pool={"size": 1})
+    server.signal()
+    server.wait_for_log("still serving for 3600 s")
+    wait_until(lambda: fresh_closes(server), "the notice")
+    with connect(f"ws://127.0.0.1:{server.port}/") as client:
+        for word in ("one", "two"):
+            client.send(word)
+            assert client.recv(PATIENCE) == word
+        server.signal()  # ends the notice
+        with pytest.raises(ConnectionClosed):
+            client.recv(PATIENCE)
+        assert client.close_code == 1012
+    assert server.wait() == 0
 
 
 def test_the_drain_begins_when_the_notice_is_over(serve: Serve) -> None:

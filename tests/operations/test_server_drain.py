@@ -23,6 +23,13 @@ POOLS: list[dict[str, Any]] = [{"size": 2}, {"kind": "thread", "size": 2}]
 MODELS = [
     (ownership, pool) for ownership in OWNERSHIPS for pool in POOLS if (ownership, pool) != ("reuse-port", POOLS[1])
 ]
+IN_FLIGHT = [
+    (OWNERSHIPS[0], "wsgi", POOLS[0]),
+    (OWNERSHIPS[0], "wsgi", POOLS[1]),
+    (OWNERSHIPS[2], "wsgi", POOLS[1]),
+    (OWNERSHIPS[1], "asgi", POOLS[0]),
+    (OWNERSHIPS[3], "asgi", POOLS[0]),
+]  # where a process gives notice while it answers a request
 LONG = 3600.0  # seconds; the test ends it
 APP = """
 import os, time
@@ -32,6 +39,14 @@ def app(environ, start_response):
             time.sleep(0.01)
     start_response("200 OK", [("Content-Length", "2")])
     return [b"ok"]
+wsgi = app
+async def asgi(scope, receive, send):
+    import asyncio
+    if scope["path"] == "/slow":
+        while not os.path.exists(scope["query_string"]):
+            await asyncio.sleep(0.01)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
 """
 
 
@@ -41,8 +56,9 @@ def begin(serve: Serve, folder: Path, *, tracebacks: bool = False, **keys: Any) 
     return serve({"name": f"d{uuid.uuid4().hex[:8]}", **topology}, tracebacks=tracebacks)
 
 
-def ask(server: Server, do: str, *options: str) -> tuple[int, str]:
-    done = poolctl(do, str(server.pid), *options, cwd=Path.cwd())
+def ask(server: Server | int, do: str, *options: str) -> tuple[int, str]:
+    pid = server if isinstance(server, int) else server.pid
+    done = poolctl(do, str(pid), *options, cwd=Path.cwd())
     return done.returncode, done.stdout + done.stderr
 
 
@@ -161,6 +177,64 @@ def test_the_notice_comes_first_and_can_be_called_off(serve: Serve, tmp_path: Pa
     server.wait_for_log("SIGTERM: still serving")
     server.signal()
     assert server.wait() == 0
+
+
+def warned(server: Server) -> None:
+    """Wait until every process has given notice: each does with its next sweep, and says so in its responses."""
+    for _ in range(8):
+        wait_until(lambda: not stays(server.port), "the notice")
+
+
+@pytest.mark.parametrize("reads_ahead", [False, True])
+@pytest.mark.parametrize(("ownership", "app", "pool"), IN_FLIGHT, ids=str)
+def test_a_request_in_flight_during_a_notice_that_is_called_off(
+    serve: Serve, tmp_path: Path, ownership: str, app: str, pool: dict[str, Any], reads_ahead: bool
+) -> None:
+    """Its response does not say that it is the last, so it is not."""
+    keys = {"ownership": ownership, "app": {app: f"shop:{app}"}, "pool": pool, "timeouts": {"notice": LONG}}
+    server = begin(serve, tmp_path, **keys)
+    gate = tmp_path / "gate"
+    with Client(server.port) as client:
+        if reads_ahead:  # so that its connection is registered when the next request arrives
+            assert client.get().status == 200
+        client.ask(f"/slow?{gate}")
+        server.wait_until_busy()
+        assert ask(server, "drain", "--wait", "0.1")[0] == 3
+        warned(server)
+        assert ask(server, "resume")[0] == 0
+        wait_until(lambda: all(stays(server.port) for _ in range(8)), "connections that are kept")
+        gate.touch()
+        assert "connection" not in client.answer().headers
+        for _ in range(2):
+            response = client.get()
+            assert (response.body, response.headers.get("connection")) == (b"ok", None)
+    assert ask(server, "drain", "--wait", "0.1")[0] == 3
+    server.signal()
+    server.wait_for_log("SIGTERM: still serving")
+    server.signal()
+    assert server.wait() == 0
+
+
+def test_what_an_upgrade_has_replaced_is_drained_too(serve: Serve, tmp_path: Path) -> None:
+    server = begin(serve, tmp_path, pool={"size": 2})
+    gate = tmp_path / "gate"
+    slow = Slow(server, gate)
+    server.wait_until_busy()
+    upgrade = threading.Thread(target=ask, args=(server, "upgrade"))
+    upgrade.start()
+    server.wait_for_log("goes on as process")
+    (new,) = (pid for pid in server.pids("supervisor") if pid != server.pid)
+    code, text = ask(new, "drain", "--wait", "1")
+    assert (code, "not done within 1 s" in text) == (3, True), text
+    gate.touch()
+    code, text = ask(new, "drain")
+    assert (code, "drained" in text) == (0, True), text
+    slow.join()
+    upgrade.join()
+    assert slow.response is not None
+    assert slow.response.body == b"ok"
+    assert (server.pids("mold"), server.pids("worker")) == ([], [])
+    assert server.stop() == 0
 
 
 def test_a_drain_that_takes_too_long_cuts_requests_off(serve: Serve, tmp_path: Path) -> None:

@@ -104,6 +104,14 @@ def test_a_change_asks_for_a_reload(watching: FileWatch, tmp_path: Path) -> None
     wait_until(asks, "the report of the change")
 
 
+def test_a_refusal_without_a_change_is_for_those_who_asked(
+    watching: FileWatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when a server that is drained cannot be resumed."""
+    watching.reloaded(ExitCode.REFUSED, "a reason")
+    assert caplog.records == []
+
+
 def test_without_a_descriptor_it_tries_again(watching: FileWatch, server: ServerOfNothing) -> None:
     with no_descriptor():
         watching.turn(100.0)

@@ -60,6 +60,26 @@ def test_checks_are_answered_in_their_order_and_not_counted(
     assert log.read_text().split() == ["/a", "/b", "/healthzz", "/healthz/", "/healthz"]
 
 
+@pytest.mark.parametrize("ownership", OWNERSHIPS)
+@pytest.mark.parametrize("app", ["wsgi", "asgi"])
+def test_the_client_knows_whether_a_check_with_a_body_is_the_last(
+    serve: Serve, tmp_path: Path, app: str, ownership: str
+) -> None:
+    server = begin(serve, tmp_path, app, ownership=ownership, pool=PROCESSES)
+    with Client(server.port) as client:
+        client.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        response = client.answer()
+        if response.status == 100:
+            client.send(b"hello")
+            response = client.answer()
+        assert response.body == b"ready\n"
+        if response.headers.get("connection") == "close":
+            assert client.at_end()
+        else:
+            assert client.get("/a").body == b"/a"
+    assert server.stop() == 0
+
+
 @pytest.mark.parametrize("pool", BASELINES, ids=str)
 def test_servers_without_a_pool_answer_too(serve: Serve, tmp_path: Path, pool: dict[str, Any]) -> None:
     server = begin(serve, tmp_path, pool=pool)

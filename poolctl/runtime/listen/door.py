@@ -13,7 +13,7 @@ The file is long because the loop's part in a notice, in a drain and in what mov
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -204,12 +204,16 @@ class AcceptingLoop(Loop[S]):
     def _tell(self, service: S, *, noticing: bool) -> None:
         """Tell the clients, new ones too, with their next response; or do not tell them any more."""
         self.noticing = noticing
-        for handler in list(self.handlers.values()):
+        for handler in self._everybody():
             if isinstance(handler, Warned):
                 try:
                     handler.notice(service) if noticing else handler.withdraw_notice(service)
                 except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
                     self.fail(handler, service, error)
+
+    def _everybody(self) -> Iterable[Handler[S]]:
+        """Return the handlers, those of all clients among them."""
+        return list(self.handlers.values())
 
     def drain(self, service: S) -> None:
         """Drain; connections that can move do so at their next idle moment instead of ending."""
@@ -248,7 +252,7 @@ class AcceptingLoop(Loop[S]):
                         self.fail(handler, service, error)
             return
         self.moving = False  # the whole server stops now
-        for handler in list(self.handlers.values()):
+        for handler in self._everybody():
             try:
                 handler.drain(service)
             except BaseException as error:  # noqa: BLE001  # the boundary, which logs it

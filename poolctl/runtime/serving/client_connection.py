@@ -37,6 +37,7 @@ from poolctl.runtime.timeouts import Timeouts
 
 log = logging.getLogger("poolctl")
 READ_BYTES: Final = 65536  # bytes read at once
+WARNED: Final = 2  # the value of ``leaving`` until the notice of a stop is withdrawn
 DRAIN: Final = "timeouts.drain"  # the limit of a client that a stop waits for
 
 
@@ -83,15 +84,17 @@ L = TypeVar("L", bound=ClientLoop)  # what the kind of connection needs of it
 
 class ClientConnection(Sending, ABC, Generic[S, L]):
     """The connection of a client. ``phase``: see ``phases.py``; ``since``: when the current wait began, on the
-    monotonic clock; ``leaving``: after the requests received so far the connection ends instead of becoming idle."""
+    monotonic clock; ``leaving``: after the requests received so far the connection ends instead of becoming idle;
+    ``WARNED`` if it does so because the server will stop, which may be called off."""
 
     __slots__ = ("leaving", "mask", "phase", "since", "watched")
 
     delivery: ClassVar[Delivery]
     loop: L
     phase: Phase
+    leaving: int
 
-    def __init__(self, fd: int, now: float, *, leaving: bool) -> None:
+    def __init__(self, fd: int, now: float, *, leaving: int) -> None:
         # Sending.__init__ inlined: saves up to 2 % of a request on a new connection
         self.began = False
         self.outbound = None
@@ -212,12 +215,12 @@ class ClientConnection(Sending, ABC, Generic[S, L]):
         """The server will stop: end after the next response, which says so. A connection with streams of their own goes
         on until the stop."""
         if not self.leaving and self.patient(service):
-            self.leaving = True
+            self.leaving = WARNED
 
     def withdraw_notice(self, service: S) -> None:
-        """The server goes on after all: do not end. A connection whose response is on its way may have said that it
-        ends, and does."""
-        if self.phase in WAITS_FOR_REQUEST:
+        """The server goes on after all: do not end, unless a response has said so, or is about to. One that was under
+        way before the notice has not."""
+        if self.leaving == WARNED and not self.last:
             self.leaving = False
 
     @property

@@ -21,7 +21,7 @@ from poolctl.runtime.listen.moves import peer_of
 from poolctl.runtime.loop.source import AnyHandler, Delivery, Handler
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE
-from poolctl.runtime.serving.client_connection import READ_BYTES, ClientConnection, ClientLoop
+from poolctl.runtime.serving.client_connection import READ_BYTES, WARNED, ClientConnection, ClientLoop
 from poolctl.runtime.serving.leaving import BROKEN, WAITED_SECONDS, left, state
 from poolctl.runtime.serving.multiplex import begun_streams, cut_begun, multiplex
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, NEW, READING, SENDING, WAITS_FOR_REQUEST
@@ -70,7 +70,7 @@ class Connection(ClientConnection[Service, L], Generic[L]):
         self.fd = fd
         self.mask = IN
         self.watched = False
-        self.leaving = loop.noticing or (loop.draining and not loop.moving)
+        self.leaving = WARNED if loop.noticing else loop.draining and not loop.moving
         self.phase = NEW
         self.since = loop.now
         self.loop = loop

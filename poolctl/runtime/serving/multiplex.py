@@ -26,7 +26,7 @@ class Carrier(Handler[Service], Output, Protocol):
     mask: int
     phase: Phase
     since: float  # when the current wait began, on the monotonic clock
-    leaving: bool  # the connection ends after the requests received so far
+    leaving: int  # the connection ends after the requests received so far
 
     @property
     def loop(self) -> Registry:

@@ -163,7 +163,7 @@ class AsyncConnection(TaskConnection):
         elif self._has_more():
             self._unanswered(service)
 
-    def _has_more(self) -> bool:
+    def _has_more(self) -> int:
         """Whether there is something to do without a complete request."""
         conversation = self.http
         return (

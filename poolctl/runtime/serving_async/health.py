@@ -24,6 +24,8 @@ class HealthExchange:
     async def call(self) -> None:
         """Send the response. Raises ClientGone."""
         request, out = self._request, self._out
+        if request.inflow is not None and not request.inflow.done:  # nobody will read the body
+            out.last = True
         self.keep = request.keep_alive and not out.last
         out.send(self._check.response(request.method, request.version, keep=self.keep))
         self.ended = True

@@ -68,6 +68,7 @@ class WebSocketConnection(TaskConnection):
         made = cls(before.loop, before.fd, conversation, before.service)
         made.exchange = exchange = before.app.websocket(conversation, made)  # before: the app may raise
         made.take_over(before)
+        made.withdraw_notice(made.service)  # it goes on until the stop itself
         made._wait()
         made.start(attend(exchange, made, made.loop, made.service), "websocket")
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import BinaryIO
 
@@ -27,6 +27,7 @@ from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.listen.listening import listen
 from poolctl.runtime.listen.moves import Moves, adopt_in
 from poolctl.runtime.loop.loop import SWEEP_SECONDS
+from poolctl.runtime.loop.source import Handler
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.protocol.output import Presence
@@ -113,6 +114,9 @@ class LendingFront(AcceptingLoop[None], ABC):
     def descriptors(self) -> set[int]:
         """Also those of lent connections, which may not be in the poller."""
         return super().descriptors() | {client.fd for client in list(self.lent.values())}
+
+    def _everybody(self) -> Iterable[Handler[None]]:
+        return {*super()._everybody(), *self.lent.values()}
 
     def lend(self, client: HeldConnection, request: bytes | BinaryIO) -> None:
         """Lend a connection with a complete request to a worker, or answer 503 if too many tasks wait."""

@@ -24,7 +24,7 @@ from poolctl.runtime.protocol import Protocol as Spoken
 from poolctl.runtime.protocol.output import ENDED, GONE, HERE
 from poolctl.runtime.routing.router import Router
 from poolctl.runtime.scoreboard import CUT
-from poolctl.runtime.serving.client_connection import READ_BYTES, ClientConnection, ClientLoop
+from poolctl.runtime.serving.client_connection import READ_BYTES, WARNED, ClientConnection, ClientLoop
 from poolctl.runtime.serving.leaving import BROKEN, left, state
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, NEW, READING, SENDING
 from poolctl.runtime.serving.stream_limit import log_cut
@@ -69,7 +69,8 @@ class HeldConnection(ClientConnection[None, HoldingFront]):
     __slots__ = ("ahead", "came", "conversation", "door", "framer", "intro", "loop", "peer", "presence", "ticket")
 
     def __init__(self, front: HoldingFront, fd: int, peer: Peer, door: Door) -> None:
-        ClientConnection.__init__(self, fd, front.now, leaving=front.noticing or (front.draining and not front.moving))
+        leaving = WARNED if front.noticing else front.draining and not front.moving
+        ClientConnection.__init__(self, fd, front.now, leaving=leaving)
         self.loop = front
         self.peer = peer
         self.door = door
@@ -207,7 +208,7 @@ class HeldConnection(ClientConnection[None, HoldingFront]):
         self.since = self.loop.now
         if self.outbound is not None:
             self.phase = SENDING if keep else FINISHING
-            self.loop.modify(self, OUT)
+            self._await_room()
             return False
         if not keep:
             self.close()
@@ -241,6 +242,8 @@ class HeldConnection(ClientConnection[None, HoldingFront]):
     def returned(self, keep: bool, rest: Outbound | None) -> None:
         """The worker has answered. ``rest``: the bytes that the client did not take."""
         self.ticket = self.ahead = 0
+        if self.outbound is not None:  # it was seen to be back before, and a health check has been answered since
+            return
         self.since = self.loop.now
         if not keep:
             self.leaving = True
@@ -251,14 +254,18 @@ class HeldConnection(ClientConnection[None, HoldingFront]):
         elif rest is not None:
             self.outbound = rest
             self.phase = SENDING if keep else FINISHING
-            self.mask = OUT
-            self.loop.remove(self)
-            self.loop.add(self)
+            self._await_room()
         elif not keep:
             self.close()
         else:
             self.phase = IDLE
             self.advance()
+
+    def _await_room(self) -> None:
+        """Wait until the client takes bytes. Its socket may not be in the poller."""
+        self.mask = OUT
+        self.loop.remove(self)
+        self.loop.add(self)
 
     def _write(self) -> None:
         """The client takes bytes again."""

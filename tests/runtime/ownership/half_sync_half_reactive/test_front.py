@@ -293,3 +293,52 @@ def test_nobody_is_left_on_the_other_side(rig: FrontRig, caplog: pytest.LogCaptu
     rig.front.abandon()
     assert rig.front.finished
     assert "all workers are gone" in caplog.text
+
+
+# ---- what a stop, or its notice, tells lent connections that are in no poller
+
+
+class Channel:
+    """That of connections that move, which nobody takes any more once the whole server stops."""
+
+    open = True
+
+    def send(self, fd: int, protocol: str, peer: Any) -> bool:
+        return False
+
+
+def test_a_stop_during_a_drain_ends_connections_that_are_lent(rig: FrontRig) -> None:
+    """Its request came with the connection, so the poller has never had it."""
+    client = rig.client(GET)
+    assert client.fd not in rig.front.handlers
+    rig.front.move_by(Channel())
+    rig.front.drain(None)
+    assert rig.front.moving
+    rig.front.moves.open = False
+    rig.front._drained(False, None)
+    rig.front.returned(client.ticket, keep=True)
+    assert client.phase is CLOSED
+
+
+def test_a_notice_that_is_withdrawn_reaches_connections_that_are_lent(rig: FrontRig) -> None:
+    rig.front._tell(None, noticing=True)
+    client = rig.client(GET + GET[:5])  # so the first response is not the last
+    assert client.fd not in rig.front.handlers
+    rig.front._tell(None, noticing=False)
+    rig.front.returned(client.ticket, keep=True)
+    client.send(GET[5:])
+    assert client.connection.last is False
+    rig.front.returned(client.ticket, keep=True)
+    assert client.phase is IDLE
+
+
+@pytest.mark.parametrize("said", [False, True])
+def test_a_connection_ends_if_its_response_has_said_so(rig: FrontRig, said: bool) -> None:
+    client = rig.client()
+    if said:
+        rig.front._tell(None, noticing=True)
+    client.send(GET)
+    rig.front._tell(None, noticing=True)
+    rig.front._tell(None, noticing=False)
+    rig.front.returned(client.ticket, keep=not said)
+    assert client.phase is (CLOSED if said else IDLE)

@@ -1,5 +1,5 @@
 """The connection that a front holds, beyond its phases (see serving/test_phases.py): what comes ahead, what is asked
-for before a body, resets, and what raises."""
+for before a body, resets, what raises, and health checks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import Threa
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import AHEAD_BYTES
 from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.protocol.lines import Lines
-from poolctl.runtime.serving.phases import ANSWERING, CLOSED, READING
+from poolctl.runtime.serving.health import HealthCheck
+from poolctl.runtime.serving.phases import ANSWERING, CLOSED, READING, SENDING
 from poolctl.runtime.system.poller import ERR, HUP, IN, OUT
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -49,6 +50,15 @@ def reset(client: Client) -> None:
     client.event(IN | HUP | ERR)
 
 
+def fill(client: Client) -> None:
+    """Its socket takes no more."""
+    while True:
+        try:
+            os.write(client.fd, bytes(65536))
+        except BlockingIOError:
+            return
+
+
 def test_a_client_is_asked_for_its_body(rig: FrontRig) -> None:
     client = rig.client(EXPECTS)
     assert client.read() == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -59,11 +69,7 @@ def test_a_client_is_asked_for_its_body(rig: FrontRig) -> None:
 
 def test_a_client_that_does_not_even_take_that(rig: FrontRig) -> None:
     client = rig.client()
-    while True:
-        try:
-            os.write(client.fd, bytes(65536))
-        except BlockingIOError:
-            break
+    fill(client)
     client.send(EXPECTS)
     assert rig.poller.waits_for(client.fd) == OUT
     assert client.read().endswith(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -239,3 +245,41 @@ def test_the_words_are_those_of_its_protocol(make: Callable[..., FrontRig]) -> N
     assert head.startswith(b"HTTP/1.1 505")
     assert rest == b""  # RFC 9110, 9.3.2
     assert isinstance(other.rig.front.handlers[other.fd], Lingering)
+
+
+# ---- health checks between requests, of a client that does not read
+
+CHECK = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@pytest.fixture
+def back(rig: FrontRig) -> Client:
+    """A client that has yet to read the response of a worker thread, whose return the front has yet to hear of; a
+    health check, and another request, have come meanwhile."""
+    rig.front.answer_checks(HealthCheck("/healthz"))
+    client = rig.client(GET)
+    client.connection.ticket, ticket = 0, client.ticket
+    client.connection.framer.receive(CHECK + GET)
+    fill(client)
+    rig.front.lent = {ticket: client.connection}
+    return client
+
+
+def test_a_return_that_is_known_already_changes_nothing(rig: FrontRig, back: Client) -> None:
+    (ticket,) = rig.front.lent
+    rig.front.add(back.connection)
+    back.send(GET[:1])
+    assert back.phase is SENDING
+    rig.front.returned(ticket, keep=True)
+    assert back.phase is SENDING  # the next request is lent after what the client has yet to read
+    assert back.read().endswith(b"\r\n\r\nready\n")
+    assert back.phase is ANSWERING
+    assert back.ticket
+
+
+def test_a_client_that_has_ended_its_side_gets_all_responses(rig: FrontRig, back: Client) -> None:
+    rig.front.add(back.connection)
+    back.end()
+    assert back.phase is SENDING
+    assert back.read().endswith(b"\r\n\r\nready\n")
+    assert back.phase is ANSWERING
