@@ -12,6 +12,7 @@ from poolctl.runtime.system import forked
 from poolctl.supervision.signals import held_back, inherit_nothing
 
 log = logging.getLogger("poolctl")
+UNKNOWN_STATUS = 1  # as of a process that has failed
 
 
 def fork(run: Callable[[], int]) -> int:
@@ -55,7 +56,11 @@ def flush() -> None:
 def reap(pid: int) -> int | None:
     """Return how a child of this process ended (exit status, or minus the signal), or None while it lives.
 
-    Waits for this one child only: others may belong to the user's app, which reaps them itself.
+    Waits for this one child only: others may belong to the user's app, which reaps them itself. An app that waits for
+    any child may have reaped this one: then its status is not known, and UNKNOWN_STATUS is returned.
     """
-    found, status = waitpid(pid, WNOHANG)
+    try:
+        found, status = waitpid(pid, WNOHANG)
+    except ChildProcessError:
+        return UNKNOWN_STATUS
     return os.waitstatus_to_exitcode(status) if found else None

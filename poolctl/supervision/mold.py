@@ -47,6 +47,7 @@ from poolctl.supervision.change import ChangeStep, ValueChange
 from poolctl.supervision.child import Child, Pipes
 from poolctl.supervision.elastic import Elastic
 from poolctl.supervision.events import Event, Events, Kind, ending
+from poolctl.supervision.failed_turns import FailedTurns
 from poolctl.supervision.fork import fork, reap
 from poolctl.supervision.plan import Lateness, Plan
 from poolctl.supervision.recycling import SAMPLE_SECONDS, Memory, Recycling, WorkerFigures
@@ -65,11 +66,9 @@ TRACEBACK_SECONDS = 0.1  # seconds that a hanging front has to write its traceba
 REPORT_SECONDS = 1.0  # seconds that the supervisor has to take the last reports of a mold that exits
 FORCED = 1  # exit status: a request in flight was lost
 BOOT_FAILED = 3  # exit status: the reason was reported to the supervisor
-MAX_FAILURES = 100  # of turns in a row; a mold that cannot complete a turn any more must be replaced
 OVERDUE_REASON = "a request took longer than timeouts.request"
 STILLBORN = 3  # successors in a row of a worker that is to leave: then nobody serves what waits for it
 REPLACE_AGAIN_SECONDS = 60.0  # seconds between two attempts to replace a process with such a request
-SPIN_SECONDS = 0.01  # seconds; failures that are further apart are not counted as a row
 
 
 def main(build: Callable[[], Plan], supervisor: socket.socket, lifeline: int, presence: int) -> int:
@@ -118,8 +117,7 @@ class Mold:
         self.proven: set[int] = set()  # stages of which a role has been ready, so that their code can be loaded
         self.early = [0] * (LAST_STAGE + 1)  # deaths before that, by stage
         self.announced = False
-        self.failures = 0  # of turns in a row
-        self.failed_at = 0.0  # the time of the last one
+        self.failed = FailedTurns("the mold")
         self.status = 0
         forked.hold({self.reports.fileno(), self.reporter.fileno(), *self.readers, *self.writers})
 
@@ -134,7 +132,7 @@ class Mold:
                 try:
                     self._turn()
                 except BaseException as error:  # noqa: BLE001  # a signal handler of a preloaded app may raise anywhere
-                    self._turn_failed(error)
+                    self.failed.note(error)
         self.outbox.finish(REPORT_SECONDS)
         return self.status
 
@@ -155,16 +153,6 @@ class Mold:
             self._fork_missing(now)
             self._drain(now)
             self._end_slow(now)
-
-    def _turn_failed(self, error: BaseException) -> None:
-        """Log the error and continue. Raises it when too many turns in a row have failed."""
-        forked.leave()
-        now = time.monotonic()
-        self.failures = self.failures + 1 if now - self.failed_at < SPIN_SECONDS else 0
-        self.failed_at = now
-        if self.failures > MAX_FAILURES:
-            raise error
-        log.error("the mold's loop raised an error; continuing", exc_info=error)
 
     def _sleep(self) -> None:
         """Sleep until there is something to do. A stop begins here, because its event arrives here."""
@@ -217,7 +205,8 @@ class Mold:
     def _handle_exits(self, now: float) -> None:
         running = {child.pid: child for child in self.children if child.pid}
         for child in running.values():
-            child.status = reap(child.pid)
+            if child.status is None:  # otherwise an earlier turn has reaped it, and failed before it could act on that
+                child.status = reap(child.pid)
         reports, _ = receive(self.reports)  # after reaping, so that the last report of every exited child is among them
         for report in reports:
             if report.pid not in running:

@@ -46,6 +46,7 @@ from poolctl.supervision.commands import commands
 from poolctl.supervision.configuration import Configuration, ExitCode
 from poolctl.supervision.control import Control, Mode
 from poolctl.supervision.events import Event, Events, Kind, Ring, ending, one_line
+from poolctl.supervision.failed_turns import FailedTurns
 from poolctl.supervision.first_process import accompany
 from poolctl.supervision.generation import MARGIN_SECONDS, Generation, Orphans
 from poolctl.supervision.handover import Link
@@ -136,6 +137,9 @@ class Supervisor:
         self.announced = False
         self.early = 0  # deaths without a report, before anything was ready
         self.failure: Report | None = None  # of the first generation
+        self.failed = FailedTurns("the supervisor")
+        self.dead: dict[int, int] = {}  # children that have ended, and were not acted on: pid and exit code
+        self.signalled: list[signal.Signals] = []  # signals that were not acted on
         self.stopping = False
         self.stopping_since = inf
         self.notice_over = inf  # when the drain begins, once a stop was asked for that has a notice
@@ -162,19 +166,10 @@ class Supervisor:
         try:
             with self.signals:
                 while self.exit_code is None or not self.drained or self._ending():
-                    ready = self._sleep()
-                    for number in self.signals.take():
-                        self._handle_signal(number)
-                    if time.monotonic() >= self.notice_over:
-                        self.stop("the notice is over")
-                    self._handle_exits()
-                    self._go_on_with_reload()
-                    self._go_on_with_upgrade()
-                    self.server_drain.turn(time.monotonic())
-                    self._shut_listeners()
-                    self._start_missing()
-                    self._notify()
-                    self.control.turn(ready)
+                    try:
+                        self._turn()
+                    except BaseException as error:  # noqa: BLE001  # memory may run out at any line
+                        self.failed.note(error)
                 self.control.end(reading=False)
                 if self.leaving:
                     return self._leave(self.leaving)
@@ -189,6 +184,23 @@ class Supervisor:
             self.control.close()
             if self.takeover and self.takeover.first and not self.leaving:
                 self.takeover.first.send("exit", code=self.exit_code)
+
+    def _turn(self) -> None:
+        """Sleep until there is something to do, and do it. After an error the next turn goes on."""
+        ready = self._sleep()
+        self.signalled += self.signals.take()
+        while self.signalled:
+            self._handle_signal(self.signalled.pop(0))
+        if time.monotonic() >= self.notice_over:
+            self.stop("the notice is over")
+        self._handle_exits()
+        self._go_on_with_reload()
+        self._go_on_with_upgrade()
+        self.server_drain.turn(time.monotonic())
+        self._shut_listeners()
+        self._start_missing()
+        self._notify()
+        self.control.turn(ready)
 
     def _begin(self) -> None:
         """Take the title, the signals, the control socket and the service manager's variables."""
@@ -478,7 +490,8 @@ class Supervisor:
     # Exits
 
     def _handle_exits(self) -> None:
-        dead = dict(self._reap())
+        self.dead |= self._reap()
+        dead = self.dead
         for generation in self._starting():
             for report in generation.reports():  # after reaping, so that the last report is among them
                 self._handle_report(generation, report)
@@ -509,6 +522,7 @@ class Supervisor:
             text = f"generation {orphans.number} of {self.name} ended: {orphans.reason}"
             self.events.record(Kind.GENERATION_ENDED, text, generation=orphans.number, reason=orphans.reason)
         self._discard_replaced()
+        self.dead = {}
 
     def _handle_retired(self, dead: Mapping[int, int], now: float) -> None:
         for retired in self.retiring:

@@ -119,11 +119,32 @@ def test_a_mold_without_memory_replaces_its_workers_when_there_is_some(name: str
         killed = model.workers(server)[0]
         os.kill(killed, signal.SIGKILL)
         server.wait_for_log("worker faults 0 .* restarting")
-        assert order(server, "scale", to="+1", wait=0.5)[0] in (0, 3)
-    wait_until(lambda: len(model.workers(server)) in (2, 3) and killed not in server.tree(), "the workers")
+        code, text = order(server, "scale", to="+1", wait=0.5)
+        assert code in (0, 3), (text, server.log)
+    wait_until(
+        lambda: len(model.workers(server)) in (2, 3) and killed not in server.tree(),
+        f"the workers, of which {killed} was killed:\n{server.log}",
+    )
     assert order(server, "scale", to="2")[0] == 0
     wait_until(lambda: is_whole(server, 2), f"the pool at its size:\n{server.log}")
     with Load(server.port) as load:
+        load.goes_on()
+    assert load.failures == []
+    assert server.stop() == 0
+
+
+@models(PROCESSES, always=("hshr-processes",))
+def test_a_supervisor_without_memory_goes_on(name: str, serve: Serve) -> None:
+    model = ALL[name]
+    server = serve(model.topology(2), environment=model.environment, tracebacks=True)
+    with Load(server.port) as load:
+        with no_memory(server.pid):
+            for _ in range(10):
+                server.signal(signal.SIGHUP)  # each wakes it, and is a reload that it cannot begin
+                load.goes_on()
+            (mold,) = server.pids("mold")
+            os.kill(mold, signal.SIGKILL)
+        wait_until(lambda: (server.status()["pool"] or {}).get("ready") == 2, "the next generation")
         load.goes_on()
     assert load.failures == []
     assert server.stop() == 0

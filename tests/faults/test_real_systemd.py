@@ -159,7 +159,7 @@ def test_a_unit_starts_reloads_upgrades_and_stops(systemd: Systemd, ownership: s
     assert systemd.shows("StatusText").startswith("serving on http://127.0.0.1:8000")
     worker = systemd.get()
     systemd.does("systemctl", "reload", "shop")
-    wait_until(lambda: "generation 2 serves" in systemd.log, "the reload")
+    wait_until(lambda: "reload (SIGHUP) ended" in systemd.log, "the reload")
     assert systemd.get() != worker
     assert systemd.shows("MainPID") == first
     systemd.does(POOLCTL, "upgrade", "shop")

@@ -78,7 +78,8 @@ def test_fifty_reloads_in_a_row(name: str, serve: Serve) -> None:
         for number in range(50):
             reload(server, number + 3)
     assert load.failures == []
-    assert held(server) == before
+    # what belonged to a generation is closed a moment after its mold is gone, also when the first number is taken
+    wait_until(lambda: held(server) <= before, f"no more than {before}")
     assert server.stop() == 0
 
 
@@ -87,9 +88,8 @@ def test_fifty_reloads_in_a_row(name: str, serve: Serve) -> None:
 def test_many_idle_connections_move_at_once(name: str, count: int, serve: Serve) -> None:
     """More than the channel between the generations holds."""
     with descriptors(count) as most, ExitStack() as stack:
-        _, server = begin(
-            serve, name, size=2, limits={"connections": 2 * most + 10}, timeouts={"head": 600, "idle": 600}
-        )
+        limits = {"connections": 2 * most + 10, "waiting": most}  # where connections are tasks, all come at once
+        _, server = begin(serve, name, size=2, limits=limits, timeouts={"head": 600, "idle": 600})
         clients = [stack.enter_context(Client(server.port)) for _ in range(most)]
         assert all(client.get().status == 200 for client in clients)
         reload(server, 2)

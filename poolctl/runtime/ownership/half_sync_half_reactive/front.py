@@ -128,9 +128,8 @@ class LendingFront(AcceptingLoop[None], ABC):
         client.ticket = ticket
         client.phase = ANSWERING
         lent[ticket] = client
-        if (
-            self.hurries or client.leaving or client.framer.ready
-        ):  # another request is complete already, and no event will announce it
+        # or another request is complete already, and no event will announce it
+        if self.hurries or client.leaving or client.framer.ready:
             self.expect_back(client)
         flags = 0
         if client.leaving and not client.framer.pending and not client.framer.ready:
