@@ -67,6 +67,9 @@ LENDING = [name for name in DESIGNS if name.startswith("hshr")]
 LASTING = ["hshr-processes", "lf-asgi", "reuse-port", "hsha-threads"]
 
 
+MOVING = [name for name in DESIGNS if not name.endswith("connection")]
+
+
 CHOOSING = ["hshr-processes", "hshr-both", "hshr-threads", "hshr-asgi", "hsha-processes"]
 
 
@@ -291,6 +294,20 @@ def test_the_limit_on_connections_changes(serve: Serve, tmp_path: Path, name: st
             assert client.get().status == 200
         changing.takes(1, limits={"connections": 4000})
         assert get(changing.port).status == 200
+
+
+@pytest.mark.parametrize("name", short(MOVING, half(MOVING)))
+def test_connections_beyond_a_lowered_limit_move_too(serve: Serve, tmp_path: Path, name: str) -> None:
+    changing, _ = begin(serve, tmp_path, name)
+    with clients(changing.port, 6) as several:
+        for client in several:
+            assert client.get().status == 200
+        changing.takes(1, limits={"connections": 1})
+        for words in (["reload"], ["recycle"]):
+            assert poolctl(*words, changing.name, cwd=tmp_path).returncode == 0
+            for client in several:
+                client.ask()
+            assert [client.answer().status for client in several] == [200] * 6
 
 
 @pytest.mark.parametrize("name", short(LENDING, half(LENDING)))
