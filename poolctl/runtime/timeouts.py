@@ -12,7 +12,9 @@ from math import inf
 from time import monotonic
 from typing import Final
 
-REMEMBERED_CHANGES: Final = 4  # changes; waits that began before all of them have what held before the oldest
+# Times before a change, each with its values. One more is merged into the oldest, whose values are the longest, so that
+# no wait gets shorter however many changes follow.
+REMEMBERED_CHANGES: Final = 4
 
 
 @dataclass(kw_only=True)
@@ -37,9 +39,12 @@ class Timeouts:
 
     def take(self, new: Timeouts) -> None:
         """Take the values of another object, one after the other: another thread may read them meanwhile."""
+        if new == self:
+            return
         before = replace(self)
         before._changed_at(self.changed)
-        self._earlier = [new._longer(each) for each in [before, *self._earlier][:REMEMBERED_CHANGES]]
+        earlier = [new._longer(each) for each in [before, *self._earlier]]
+        self._earlier = [*earlier[: REMEMBERED_CHANGES - 1], *earlier[REMEMBERED_CHANGES - 1 :][-1:]]
         self._changed_at(monotonic())
         for each in fields(self):
             if each.init:

@@ -21,7 +21,8 @@ from select import POLLIN, poll
 from poolctl.supervision.fork import fork
 from poolctl.supervision.restart import cause
 
-PID_BYTES = 32  # of what the process in between says
+PID_BYTES = 32  # of what the new process says
+START_SECONDS = 5.0  # seconds that it has for that, unless somebody has stopped the one in between
 
 
 class NewProcess:
@@ -52,9 +53,7 @@ class NewProcess:
         if self._pidfd < 0:
             self.ended = cause(dead[self.pid]) if self.pid in dead else ""
         else:
-            poller = poll()
-            poller.register(self._pidfd, POLLIN)
-            self.ended = "ended" if poller.poll(0) else ""
+            self.ended = "ended" if _readable(self._pidfd, 0) else ""
         return bool(self.ended)
 
     def signal(self, number: signal.Signals) -> None:
@@ -82,31 +81,47 @@ class NewProcess:
 
 
 def _start_for_the_manager(become: Callable[[], int]) -> NewProcess:
-    """Fork a process that forks the new one, says its pid, and ends when that is known: until then the pid cannot be
-    another process's."""
+    """Fork a process that forks the new one, which says its pid, and goes on when that is known: one that this process
+    does not know would take it for dead, and serve beside it. The process in between, which may be killed at any time,
+    ends then too: until then the pid cannot be another process's."""
     said, says = os.pipe()
-    waits, known = os.pipe()
+    waits, goes = os.pipe()
+
+    def new() -> int:
+        os.write(says, str(os.getpid()).encode())
+        return become() if os.read(waits, 1) else 1
 
     def between() -> int:
-        os.close(known)  # or it would wait for itself
+        os.close(goes)  # or both would wait for themselves
         try:
-            pid = fork(become)
+            fork(new)
         except OSError as error:
             os.write(says, f"-{error.errno or errno.EAGAIN}".encode())
             return 1
-        os.write(says, str(pid).encode())
-        os.read(waits, 1)  # until the end of file
+        _readable(waits)
         return 0
 
     try:
-        fork(between)
+        middle = fork(between)
         os.close(says)
         says = -1
+        if not _readable(said, START_SECONDS):
+            os.kill(middle, signal.SIGKILL)  # not reaped, so the pid is still its
+            raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
         pid = int(os.read(said, PID_BYTES) or f"-{errno.EAGAIN}")
         if pid < 0:
             raise OSError(-pid, os.strerror(-pid))
-        return NewProcess(pid, os.pidfd_open(pid))
+        process = NewProcess(pid, os.pidfd_open(pid))
+        os.write(goes, b"x")
+        return process
     finally:
-        for fd in (said, says, waits, known):
+        for fd in (said, says, waits, goes):
             if fd >= 0:
                 os.close(fd)
+
+
+def _readable(fd: int, seconds: float | None = None) -> bool:
+    """Wait until there is something to read, or the end of the file. Returns False after so many seconds."""
+    poller = poll()
+    poller.register(fd, POLLIN)
+    return bool(poller.poll(None if seconds is None else seconds * 1000))

@@ -64,6 +64,12 @@ DESIGNS = {
 LENDING = [name for name in DESIGNS if name.startswith("hshr")]
 
 
+LASTING = ["hshr-processes", "lf-asgi", "reuse-port", "hsha-threads"]
+
+
+MOVING = [name for name in DESIGNS if not name.endswith("connection")]
+
+
 CHOOSING = ["hshr-processes", "hshr-both", "hshr-threads", "hshr-asgi", "hsha-processes"]
 
 
@@ -172,6 +178,19 @@ def test_values_change_under_load(serve: Serve, tmp_path: Path, name: str) -> No
     assert "draining for up to 5 s" in changing.server.log
 
 
+@pytest.mark.parametrize("name", short(LASTING, half(LASTING)))
+def test_a_wait_keeps_its_time_however_many_changes_follow(serve: Serve, tmp_path: Path, name: str) -> None:
+    changing, _ = begin(serve, tmp_path, name)
+    with Client(changing.port) as idle:
+        assert idle.get().status == 200
+        time.sleep(1)  # a front may notice only at its next look that a worker has answered
+        for number in range(6):
+            changing.takes(1, timeouts={"idle": f"{0.8 - number / 100}s", "drain": "20s"})
+            changing.takes(1, limits={"waiting": 100 + number})
+        changing.closes(2, 0.7)
+        assert idle.get().status == 200
+
+
 PLUGIN = """
 from dataclasses import dataclass
 from pathlib import Path
@@ -275,6 +294,20 @@ def test_the_limit_on_connections_changes(serve: Serve, tmp_path: Path, name: st
             assert client.get().status == 200
         changing.takes(1, limits={"connections": 4000})
         assert get(changing.port).status == 200
+
+
+@pytest.mark.parametrize("name", short(MOVING, half(MOVING)))
+def test_connections_beyond_a_lowered_limit_move_too(serve: Serve, tmp_path: Path, name: str) -> None:
+    changing, _ = begin(serve, tmp_path, name)
+    with clients(changing.port, 6) as several:
+        for client in several:
+            assert client.get().status == 200
+        changing.takes(1, limits={"connections": 1})
+        for words in (["reload"], ["recycle"]):
+            assert poolctl(*words, changing.name, cwd=tmp_path).returncode == 0
+            for client in several:
+                client.ask()
+            assert [client.answer().status for client in several] == [200] * 6
 
 
 @pytest.mark.parametrize("name", short(LENDING, half(LENDING)))
@@ -396,6 +429,16 @@ def test_a_release_that_a_link_names_takes_a_generation(serve: Serve, tmp_path: 
     changing.takes(1, timeouts={"idle": "7s"})
     (tmp_path / "next").symlink_to("other")
     (tmp_path / "next").rename(tmp_path / "current")
+    changing.renews(timeouts={"idle": "8s"})
+    assert get(changing.port).body == b"other"
+
+
+def test_a_module_that_becomes_a_package_takes_a_generation(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(APP)
+    changing = Changing(serve, tmp_path, app={"wsgi": "shop:app"}, pool=PROCESSES)
+    (tmp_path / "shop.py").unlink()
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "__init__.py").write_text(OTHER)
     changing.renews(timeouts={"idle": "8s"})
     assert get(changing.port).body == b"other"
 

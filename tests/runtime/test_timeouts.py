@@ -35,13 +35,25 @@ def test_a_wait_has_the_longest_value_since_it_began() -> None:
     assert [timeouts.at(moment).idle for moment in [*moments, time.monotonic()]] == [50.0, 30.0, 30.0, 5.0]
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_what_is_remembered_is_bounded_and_no_wait_gets_shorter_by_that() -> None:
     timeouts = Timeouts(idle=100.0)
-    first = time.monotonic()
+    moments = []
     for number in range(3 * REMEMBERED_CHANGES):
+        moments.append(time.monotonic())
         timeouts.take(Timeouts(idle=99.0 - number))
-    assert timeouts.at(first).idle == 99.0 - 2 * REMEMBERED_CHANGES + 1
+    found = [timeouts.at(moment).idle for moment in moments]
+    assert found[0] == 100.0
+    assert all(idle >= 100.0 - number for number, idle in enumerate(found))
+    newest = 1 - REMEMBERED_CHANGES
+    assert found[newest:] == [100.0 - number for number in range(len(found))][newest:]
     assert len(timeouts._earlier) == REMEMBERED_CHANGES
+
+
+def test_equal_values_are_no_change() -> None:
+    timeouts = Timeouts(idle=60.0)
+    for _ in range(2):
+        timeouts.take(Timeouts(idle=5.0))
+    assert len(timeouts._earlier) == 1
 
 
 def test_no_limit_on_requests_stays_none() -> None:

@@ -3,6 +3,7 @@ which here is far longer than any test."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import product
@@ -102,6 +103,18 @@ def test_a_request_whose_response_has_not_begun_is_left_alone(serve: Serve, mode
         assert client.answer().body == b"done"
         assert server.wait() == 0
     assert "cut off" not in server.log
+
+
+@pytest.mark.parametrize("model", short(SYNC, half(SYNC)))
+def test_what_an_app_leaves_out_is_not_taken_for_sent(serve: Serve, model: str) -> None:
+    """One that ignores that its response was cut off: the next response must not become the rest of it."""
+    server = serve(wsgi(SYNC[model]))
+    with begun(server, "/deaf") as client:
+        server.signal(signal.SIGHUP)
+        client.ask("/later?0")
+        assert b"HTTP/1.1" not in client.until_end()
+    is_cut(server, "GET /deaf HTTP/1.1")
+    assert "does not listen" in server.log
 
 
 PATHS = ("/endless", "/silent", "/huge")

@@ -145,16 +145,21 @@ class MovedConnections(Source[S]):
         on_moved: OnMoved[S],
         room: Callable[[], bool],
         crowded: Callable[[S], bool] | None = None,
+        able: Callable[[], bool] = lambda: True,
     ) -> None:
         """``listeners``: one of each address. ``on_moved`` is called with each connection. ``room``: returns whether
-        there is room for one; otherwise it is left to other processes. ``crowded``: called with the service,
-        returns whether others that are idle have fewer connections; they get a moment to be faster."""
+        there is room for one within limits.connections; otherwise it is left to other processes, and taken all the
+        same if they have none: it was counted before it moved, and stays open as others do if that limit is lowered.
+        ``crowded``: called with the service, returns whether others that are idle have fewer connections; they get a
+        moment to be faster. ``able``: returns whether one can be taken at all."""
         self.loop = loop
         self.moves = moves
         self.fd = moves.reader.fileno()
         self.on_moved = on_moved
         self.room = room
         self.crowded = crowded
+        self._able = able
+        self._had_room = True  # at the last event; without room the first one is left to others until the next sweep
         self.protocols = [listener.door.protocol.name for listener in listeners]
         self.plain = [listener.door.scheme == "http" for listener in listeners]
         self.exact = {(each.server_host, each.server_port): number for number, each in enumerate(listeners)}
@@ -165,7 +170,8 @@ class MovedConnections(Source[S]):
         loop.add_source(self)
 
     def on_event(self, events: int, service: S) -> None:
-        if not self.room():
+        had_room, self._had_room = self._had_room, self.room()
+        if not self._had_room and (had_room or not self._able()):
             self.loop.pause(self)
             return
         if self.crowded is not None and self.crowded(service):

@@ -105,7 +105,7 @@ class Service:
         self._streams = streams
         # first: what is not sent is not observed
         self.observer = observers(streams, *watching, None if entries is None else entries.observer)
-        self._serve = app.serve
+        self._serve = app.serve if streams is None else streams.ends(app.serve)
         self._context = (context or copy_context()).copy
 
     # an app that is called

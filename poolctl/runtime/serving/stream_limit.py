@@ -2,6 +2,7 @@
 
     the drain begins --> Life's thread --> StreamLimit.begin
     the app sends a part of its response --> StreamWatch.more --> StreamCut, once the time is over
+    the app has returned all the same --> StreamWatch.ends --> StreamCut: what it has sent since then is missing
 
 A worker whose app sends one part after the other never comes back to its loop, so the loop cannot tell it. What waits
 for a client after the app has returned is the loop's: ``listen/streams.py``.
@@ -10,13 +11,18 @@ for a client after the app has returned is the loop's: ``listen/streams.py``.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from math import inf
 from time import monotonic
+from typing import TypeVar
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.serving.request_line import printable
 
 log = logging.getLogger("poolctl")
+Request = TypeVar("Request")
+Out = TypeVar("Out")
+Kept = TypeVar("Kept")
 
 
 def log_cut(what: str, seconds: float) -> None:
@@ -69,3 +75,16 @@ class StreamWatch:
         if limit.since != inf and monotonic() - max(limit.since, self._began) > limit.seconds:
             self.cut = True
             raise StreamCut(f"it went on for timeouts.stream ({limit.seconds:g} s) in a drain")
+
+    def ends(self, serve: Callable[[Request, Out], Kept]) -> Callable[[Request, Out], Kept]:
+        """Return what serves as ``serve`` does, and raises StreamCut if the app has swallowed that. Otherwise the
+        response would count as complete, and its client would take the next one for the rest of it."""
+
+        def serve_to_the_end(request: Request, out: Out) -> Kept:
+            self.cut = False
+            kept = serve(request, out)
+            if self.cut:
+                raise StreamCut("the app went on after that")
+            return kept
+
+        return serve_to_the_end

@@ -3,7 +3,8 @@
 A process with old code and new values would be neither the old server nor the new one. So before processes take new
 values each looks at the files of its modules, libraries included. The time of a file's last status change (ctime) is
 compared: unlike that of its last modification no tool that copies files sets it. A link to a folder, as of a release,
-has such a time too. Code is not all that an app reads: templates and the like are not seen.
+has such a time too, and so has what is left of the path of a file that is gone: the folder that it was deleted from,
+or the archive that it was imported from. Code is not all that an app reads: templates and the like are not seen.
 """
 
 from __future__ import annotations
@@ -50,12 +51,16 @@ class LoadedCode:
 
 
 def _changed(path: str, links: dict[str, float]) -> float:
-    """Return when the file, or a link on the way to it, was changed last; 0 if there is no such file."""
+    """Return when the file, or a link on the way to it, was changed last; if it does not exist, what is left of the
+    path; 0 if the path is made up."""
+    path = os.path.abspath(path) if os.path.exists(path) else path
+    if not os.path.isabs(path):
+        return 0.0
     try:
         changed = stat(path).st_ctime
-    except (OSError, ValueError):  # inside an archive, made up, or deleted: then something else has changed too
-        return 0.0
-    return max(changed, _linked(os.path.dirname(os.path.abspath(path)), links))
+    except (OSError, ValueError):  # inside an archive, or deleted
+        return _changed(os.path.dirname(path), links)
+    return max(changed, _linked(os.path.dirname(path), links))
 
 
 def _linked(folder: str, links: dict[str, float]) -> float:

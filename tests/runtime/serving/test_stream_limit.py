@@ -104,7 +104,14 @@ def wraps(request: Any, out: Any) -> bool:
     return True
 
 
-@pytest.mark.parametrize("answer", [quiet, wraps])
+def swallows(request: Any, out: Any) -> bool:
+    out.send(b"head")
+    with suppress(ClientGone):
+        out.send(b"body")
+    return True
+
+
+@pytest.mark.parametrize("answer", [quiet, wraps, swallows])
 def test_a_response_that_was_cut_is_logged_counted_and_not_kept(
     answer: Any, clock: list[float], out: Out, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 import time
+import zipfile
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -78,7 +79,35 @@ def test_what_is_loaded_later_may_be_newer(tmp_path: Path, monkeypatch: pytest.M
     assert code.newer() == str(file)
 
 
-@pytest.mark.parametrize("path", ["/no/such/file.py", "<made up>", "\0", 7, None])
+def test_a_file_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one may have taken its place, as when a module becomes a package."""
+    write(tmp_path / "release")
+    code = LoadedCode()
+    file = load(tmp_path / "release", monkeypatch)
+    assert code.newer() == ""
+    settle()
+    file.unlink()
+    assert code.newer() == str(file)
+    code = LoadedCode()
+    settle()
+    (tmp_path / "release").rename(tmp_path / "old")
+    assert code.newer() == str(file)
+
+
+def test_an_archive_that_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one.zip", "other.zip"):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr(f"{NAME}.py", "")
+    settle()
+    code = LoadedCode()
+    load(tmp_path / "one.zip", monkeypatch)
+    assert code.newer() == ""
+    settle()
+    (tmp_path / "other.zip").rename(tmp_path / "one.zip")
+    assert code.newer() == str(tmp_path / "one.zip" / f"{NAME}.py")
+
+
+@pytest.mark.parametrize("path", ["/no/such/file.py", "/no/such\0file.py", "<made up>", "\0", 7, None])
 def test_modules_without_a_file(path: object) -> None:
     module = ModuleType(NAME)
     module.__file__ = path  # type: ignore[assignment]

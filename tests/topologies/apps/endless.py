@@ -1,5 +1,6 @@
 """Apps that go on although they are told to stop. /endless sends parts without end, /silent one part and then nothing,
-/huge more than a client takes, /deaf does not hear that it is cancelled; /later?SECONDS answers after a while."""
+/huge more than a client takes, /deaf does not hear that it is cancelled or that its client has left;
+/later?SECONDS answers after a while."""
 
 from __future__ import annotations
 
@@ -30,11 +31,24 @@ def huge() -> Iterator[bytes]:
     log.warning("all was made")
 
 
+def unheard(write: Any) -> list[bytes]:
+    """The pieces of a response of MADE bytes, the last one after a while, and a client that leaves is ignored."""
+    write(b"part\n")
+    time.sleep(3)
+    try:
+        write(bytes(MADE - 5))
+    except OSError:
+        log.warning("does not listen")
+    return []
+
+
 def application(environ: dict[str, Any], start_response: Any) -> Any:
     """As a WSGI application."""
     log.warning("begins %s", environ["PATH_INFO"])
     if environ["PATH_INFO"] == "/later":
         time.sleep(float(environ["QUERY_STRING"]))
+    if environ["PATH_INFO"] == "/deaf":
+        return unheard(start_response("200 OK", [("Content-Length", str(MADE))]))
     start_response("200 OK", [("Content-Type", "text/plain")])
     return {"/endless": parts, "/huge": huge}.get(environ["PATH_INFO"], lambda: [b"done"])()
 

@@ -77,7 +77,7 @@ class HandingFront(Loop[None], ABC):
 
     def join_moves(self, moves: Moves, listeners: Sequence[Listener]) -> None:
         """Give connections that move here from other processes to workers."""
-        MovedConnections(self, moves, listeners, self._adopt, self._room)
+        MovedConnections(self, moves, listeners, self._adopt, self._room, able=lambda: self.router.free > 0)
 
     def _adopt(self, fd: int, peer: Peer, service: None, number: int) -> None:
         """Give a connection that has moved here from another process to a worker."""
