@@ -37,6 +37,6 @@ class FailedTurns:
         if self._row > MAX_FAILURES:
             raise error
         with suppress(MemoryError):  # there may not be enough for the line either
-            log.error("the loop of %s raised an error; continuing", self._whose, exc_info=error)
+            log.error("%s's loop raised an error; continuing", self._whose, exc_info=error)
         if isinstance(error, MemoryError):
             time.sleep(SHORTAGE_SECONDS)  # which makes it no row: others may give memory back

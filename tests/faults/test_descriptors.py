@@ -39,31 +39,31 @@ def held(pid: int, port: int) -> dict[str, int]:
 
 
 # Every role: the lifeline and the presence. Every loop of epoll: the pipe by which its threads learn of its end.
-# A worker has the lifeline of the front too, by which it hears at once that the server stops, and two pipes that make
-# it leave or end. Everybody: both ends of the channel by which connections move, and the memory that says
-# whether they may.
+# A worker has the lifeline of the front too, by which it hears at once that the server stops, and a pipe that makes it
+# leave; a front has one more, by which a thread gives new values to its loop. Everybody: a socket for what the mold
+# says, both ends of the channel by which connections move, and the memory that says whether they may.
 ROLE = {"/memfd": 1}
 LOOP = {**ROLE, "pipe": 4, "eventpoll": 1}
-WORKER = {**LOOP, "pipe": 7}
+WORKER = {**LOOP, "pipe": 6}
 EXPECTED: dict[str, dict[str, dict[str, int]]] = {
     # An inbox to read; three ways back: two pipes, and a socket for files. No loop, no listener.
     "hshr-processes": {
-        "front": {**LOOP, "pipe": 6, "listener": 1, "socket": 5},
-        "worker": {**ROLE, "pipe": 7, "socket": 4},
+        "front": {**LOOP, "pipe": 8, "listener": 1, "socket": 6},
+        "worker": {**ROLE, "pipe": 6, "socket": 5},
     },
     # The front writes to an inbox, and reads what turns were taken and who died; a worker has no listener.
     "hsha-front-processes": {
-        "front": {**LOOP, "pipe": 5, "listener": 1, "socket": 4},
-        "worker": {**WORKER, "socket": 3},
+        "front": {**LOOP, "pipe": 7, "listener": 1, "socket": 5},
+        "worker": {**WORKER, "socket": 4},
     },
     # As above, but a worker accepts and tells so.
     "hsha-worker-processes": {
-        "front": {**LOOP, "pipe": 5, "listener": 1, "socket": 4},
-        "worker": {**WORKER, "pipe": 8, "listener": 1, "socket": 3},
+        "front": {**LOOP, "pipe": 7, "listener": 1, "socket": 5},
+        "worker": {**WORKER, "pipe": 7, "listener": 1, "socket": 4},
     },
-    "lf-processes": {"worker": {**WORKER, "listener": 1, "socket": 2}},
+    "lf-processes": {"worker": {**WORKER, "listener": 1, "socket": 3}},
     # One listener of its own; not those of the others.
-    "reuse-port": {"worker": {**WORKER, "listener": 1, "socket": 2}},
+    "reuse-port": {"worker": {**WORKER, "listener": 1, "socket": 3}},
 }
 
 

@@ -37,7 +37,7 @@ def test_errors_are_logged_and_the_loop_goes_on(slept: Clock, caplog: pytest.Log
             slept.now += SPIN_SECONDS
             failed.note(ValueError("one turn"))
     assert len(caplog.records) == 3 * MAX_FAILURES
-    assert caplog.records[0].getMessage() == "the loop of the mold raised an error; continuing"
+    assert caplog.records[0].getMessage() == "the mold's loop raised an error; continuing"
 
 
 def test_a_loop_that_completes_no_turn_ends(slept: Clock) -> None:
