@@ -150,7 +150,7 @@ def begin(serve: Serve, folder: Path, name: str, **more: Any) -> tuple[Changing,
     return changing, {} if dispatch is None else {"dispatch": dispatch}
 
 
-@pytest.mark.parametrize("name", short(DESIGNS, half(DESIGNS)))
+@pytest.mark.parametrize("name", short(DESIGNS, half(DESIGNS)[::2]))
 def test_values_change_under_load(serve: Serve, tmp_path: Path, name: str) -> None:
     changing, dispatch = begin(serve, tmp_path, name)
     before = set(changing.workers)
@@ -178,7 +178,7 @@ def test_values_change_under_load(serve: Serve, tmp_path: Path, name: str) -> No
     assert "draining for up to 5 s" in changing.server.log
 
 
-@pytest.mark.parametrize("name", short(LASTING, half(LASTING)))
+@pytest.mark.parametrize("name", short(LASTING, half(LASTING)[::2]))
 def test_a_wait_keeps_its_time_however_many_changes_follow(serve: Serve, tmp_path: Path, name: str) -> None:
     changing, _ = begin(serve, tmp_path, name)
     with Client(changing.port) as idle:
@@ -210,7 +210,7 @@ class Last(Dispatch):
 """
 
 
-@pytest.mark.parametrize("name", short(CHOOSING, half(CHOOSING)))
+@pytest.mark.parametrize("name", short(CHOOSING, half(CHOOSING)[::2]))
 def test_a_plugin_chooses_from_now_on(serve: Serve, tmp_path: Path, name: str) -> None:
     """And a front that is killed, or another worker, changes nothing in that."""
     keys, _ = DESIGNS[name]
@@ -278,7 +278,7 @@ def test_the_kernel_chooses_in_another_way(serve: Serve, tmp_path: Path, app: An
     assert len(answered()) == 1
 
 
-@pytest.mark.parametrize("name", short(DESIGNS, half(DESIGNS, 1)))
+@pytest.mark.parametrize("name", short(DESIGNS, half(DESIGNS, 1)[::2]))
 def test_the_limit_on_connections_changes(serve: Serve, tmp_path: Path, name: str) -> None:
     """Connections that are open stay when it is lowered, and newcomers find room when it is raised."""
     changing, _ = begin(serve, tmp_path, name)
@@ -296,7 +296,7 @@ def test_the_limit_on_connections_changes(serve: Serve, tmp_path: Path, name: st
         assert get(changing.port).status == 200
 
 
-@pytest.mark.parametrize("name", short(MOVING, half(MOVING)))
+@pytest.mark.parametrize("name", short(MOVING, half(MOVING)[::2]))
 def test_connections_beyond_a_lowered_limit_move_too(serve: Serve, tmp_path: Path, name: str) -> None:
     changing, _ = begin(serve, tmp_path, name)
     with clients(changing.port, 6) as several:
@@ -310,7 +310,7 @@ def test_connections_beyond_a_lowered_limit_move_too(serve: Serve, tmp_path: Pat
             assert [client.answer().status for client in several] == [200] * 6
 
 
-@pytest.mark.parametrize("name", short(LENDING, half(LENDING)))
+@pytest.mark.parametrize("name", short(LENDING, half(LENDING)[::2]))
 def test_the_limit_on_waiting_tasks_changes(serve: Serve, tmp_path: Path, name: str) -> None:
     changing, _ = begin(serve, tmp_path, name)
 
@@ -327,7 +327,7 @@ def test_the_limit_on_waiting_tasks_changes(serve: Serve, tmp_path: Path, name: 
     assert refused() == 0
 
 
-@pytest.mark.parametrize("app", ["demo", {"asgi": "slow_answer:app"}])
+@pytest.mark.parametrize("app", [{"asgi": "slow_answer:app"}, pytest.param("demo", marks=pytest.mark.slow)])
 def test_the_time_of_requests_changes(serve: Serve, tmp_path: Path, app: Any) -> None:
     """One that is in flight has what it began with. Those of async apps are looked at twice a second, so the first ones
     may have it too."""
@@ -469,6 +469,7 @@ def test_a_process_that_does_not_answer_takes_a_generation(serve: Serve, tmp_pat
     changing.closes(4, 0.7)
 
 
+@pytest.mark.slow
 def test_a_mold_that_does_not_answer_is_replaced(serve: Serve, tmp_path: Path) -> None:
     changing = Changing(serve, tmp_path, pool=PROCESSES, timeouts={"idle": "1h", "drain": "1s"})
     (mold,) = changing.server.pids("mold")
@@ -529,7 +530,7 @@ def test_workers_that_an_operator_has_chosen_stay(serve: Serve, tmp_path: Path) 
     assert len(changing.workers) == 2
 
 
-@pytest.mark.parametrize("name", short(DRAINING, half(DRAINING, 1)))
+@pytest.mark.parametrize("name", short(DRAINING, half(DRAINING, 1)[::2]))
 def test_a_drain_has_the_new_time(serve: Serve, tmp_path: Path, name: str) -> None:
     """In the roles too, which end by themselves when their mold is dead."""
     changing, _ = begin(serve, tmp_path, name)
