@@ -39,7 +39,7 @@ class NewProcess:
     def start(cls, become: Callable[[], int], *, followed: bool) -> NewProcess:
         """Fork it. ``become``: what it runs; ``followed``: by a service manager, whose child it is to be. Raises
         OSError."""
-        return _start_for_the_manager(become) if followed and hasattr(os, "pidfd_open") else cls(fork(become))
+        return _start_for_the_manager(become) if followed and _has_pidfd() else cls(fork(become))
 
     @property
     def watched(self) -> list[int]:
@@ -78,6 +78,19 @@ class NewProcess:
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
+
+
+def _has_pidfd() -> bool:
+    """Whether the kernel has pidfd_open(2), and a sandbox allows it. Raises OSError if it fails for another reason."""
+    if not hasattr(os, "pidfd_open"):
+        return False
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EPERM):
+            raise
+        return False
+    return True
 
 
 def _start_for_the_manager(become: Callable[[], int]) -> NewProcess:

@@ -154,7 +154,7 @@ def test_a_worker_whose_protocol_leaks_memory_is_recycled(name: str, serve: Serv
 def test_a_protocol_that_leaks_descriptors_gives_them_back_with_its_process(
     name: str, serve_typed: Serve, tmp_path: Path
 ) -> None:
-    """Until then clients are told that there is no room: here their connections close."""
+    """Until then clients are refused for lack of room: here their connections close."""
     (tmp_path / "faulty.py").write_text(PROTOCOL)
     server = serve_typed(
         ALL[name].topology(2) | KEYS,

@@ -49,7 +49,7 @@ class Taking(Plan):
 
 
 class Rig:
-    """Three processes that the test plays: it reads what each is told, and answers. The last one has not started."""
+    """Three processes that the test plays: it reads the messages for each, and answers. The last has not started."""
 
     def __init__(self) -> None:
         self.plan = Taking()

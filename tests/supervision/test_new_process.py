@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -108,7 +109,11 @@ def test_one_whose_pid_could_not_be_used_does_not_go_on(
     """Otherwise it would take this process for dead, and serve beside it."""
     pids: list[int] = []
 
+    opens = os.pidfd_open
+
     def refuse(pid: int) -> int:
+        if pid == os.getpid():
+            return opens(pid)
         pids.append(pid)
         raise OSError(24, "too many open files")
 
@@ -118,3 +123,17 @@ def test_one_whose_pid_could_not_be_used_does_not_go_on(
         NewProcess.start(becomes(tmp_path / "parent"), followed=True)
     wait_until(lambda: not alive(pids[0]), "the end of the new process")
     assert not (tmp_path / "parent").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM])
+def test_it_stays_a_child_where_the_kernel_or_a_sandbox_lacks_the_descriptor(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacks(pid: int) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "pidfd_open", lacks)
+    process = NewProcess.start(lambda: 7, followed=True)
+    assert os.waitpid(process.pid, 0) == (process.pid, 7 << 8)
+    assert process.look({process.pid: 7})
+    assert process.ended == "exited with status 7"

@@ -1,4 +1,4 @@
-"""Apps that go on although they are told to stop. /endless sends parts without end, /silent one part and then nothing,
+"""Apps that go on although they got notice. /endless sends parts without end, /silent one part and then nothing,
 /huge more than a client takes, /deaf does not hear that it is cancelled or that its client has left;
 /later?SECONDS answers after a while."""
 
