@@ -462,15 +462,18 @@ class Supervisor:
 
     def take_down(self, why: str) -> Generation | None:
         """Have the current generation drain, as in a stop. Returns it; None if there is none just now."""
-        now = time.monotonic()
-        self.crowded = now + UNIX_QUEUE_SECONDS
+        self.crowded = time.monotonic() + UNIX_QUEUE_SECONDS
         self.admitting += self.configuration.listeners
         generation, self.generation = self.generation, None
         if generation:
-            generation.ends_because(why)
-            generation.end(now + self.drain + MARGIN_SECONDS)
-            self.retiring.append(generation)
+            self._let_drain(generation, why)
         return generation
+
+    def _let_drain(self, generation: Generation, why: str) -> None:
+        """Have a generation finish its requests and end, in the time of its configuration."""
+        generation.ends_because(why)
+        generation.end(time.monotonic() + generation.configuration.drain + MARGIN_SECONDS)
+        self.retiring.append(generation)
 
     def refuse_clients(self, configuration: Configuration) -> None:
         """Shut the listening sockets of a configuration, whoever is queued there: nobody is left to serve them."""
@@ -813,14 +816,15 @@ class Supervisor:
 
     def give_up(self, generation: Generation, why: str) -> None:
         """End a generation that was not ready. If some of its workers were, their clients move to the current one."""
-        generation.ends_because(f"it was given up: {why}")
+        why = f"it was given up: {why}"
         if self.server_drain.down:
             self.refuse_clients(generation.configuration)
         if generation.serves and generation is not self.generation:
-            generation.end(time.monotonic() + generation.configuration.drain + MARGIN_SECONDS)
+            self._let_drain(generation, why)
         else:
+            generation.ends_because(why)
             generation.kill()
-        self.retiring.append(generation)
+            self.retiring.append(generation)
         self.replaced.append(generation.configuration)
 
     def switch(self, generation: Generation) -> Generation | None:
@@ -838,9 +842,7 @@ class Supervisor:
         self.watch.serves()
         self.notifier.ready(self._line())
         if old is not None:
-            old.ends_because(f"a reload replaced it by generation {generation.number}")
-            old.end(time.monotonic() + before.drain + MARGIN_SECONDS)
-            self.retiring.append(old)
+            self._let_drain(old, f"a reload replaced it by generation {generation.number}")
         return old
 
     def note_values(self, generation: Generation, text: str, *, taken: bool) -> None:
@@ -927,9 +929,7 @@ class Supervisor:
         self.admitting += [each for each in self.configuration.listeners if each.fileno() not in listening]
         self.exit_code = 0
         if self.generation:
-            self.generation.ends_because(f"an upgrade replaced it: process {upgrade.pid} serves")
-            self.generation.end(time.monotonic() + self.drain + MARGIN_SECONDS)
-            self.retiring.append(self.generation)
+            self._let_drain(self.generation, f"an upgrade replaced it: process {upgrade.pid} serves")
             self.generation = None
 
     def _pass_on(self, number: signal.Signals, upgrade: Upgrade) -> None:

@@ -207,7 +207,10 @@ class AcceptingLoop(Loop[S]):
         for handler in self._everybody():
             if isinstance(handler, Warned):
                 try:
-                    handler.notice(service) if noticing else handler.withdraw_notice(service)
+                    if noticing:
+                        handler.notice(service)
+                    else:
+                        handler.withdraw_notice(service)
                 except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
                     self.fail(handler, service, error)
 
