@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import ssl
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-import trustme
+from harness.certificate import certified
 from harness.client import Client
 from harness.load import Load
 from harness.server import Serve, Server, alive, wait_until
@@ -75,13 +74,7 @@ def test_many_idle_connections_move_to_the_new_supervisor(name: str, count: int,
 @models(always=("hshr-processes", "lf-processes"))
 def test_clients_of_tls_lose_nothing(name: str, serve: Serve, tmp_path: Path) -> None:
     """Their connections cannot move: each ends with a response that says so."""
-    authority, trusted = trustme.CA(), ssl.create_default_context()
-    authority.configure_trust(trusted)
-    issued = authority.issue_cert("localhost")
-    files = {"certificate": tmp_path / "cert.pem", "key": tmp_path / "key.pem"}
-    issued.cert_chain_pems[0].write_to_path(str(files["certificate"]))
-    issued.private_key_pem.write_to_path(str(files["key"]))
-    listen = {"at": "tcp://127.0.0.1:0", "tls": {word: str(path) for word, path in files.items()}}
+    listen, trusted = certified(tmp_path)
     _, server = begin(serve, name, size=2, listen=listen)
     with Load(server.port, idle=2, short=1, tls=trusted) as load:
         upgrade(server)

@@ -6,12 +6,11 @@ import contextlib
 import os
 import re
 import signal
-import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
+from harness.certificate import certified
 from harness.client import Client
 from harness.forms import short
 from harness.load import Load
@@ -335,13 +334,8 @@ def test_children_of_the_app_hold_no_worker_that_leaves(name: str, serve: Serve)
 def test_clients_of_tls_lose_nothing_when_workers_leave(name: str, serve: Serve, tmp_path: Path) -> None:
     """Their connections cannot move: behind a front they stay there, and elsewhere each ends with a response that says
     so."""
-    authority, trusted = trustme.CA(), ssl.create_default_context()
-    authority.configure_trust(trusted)
-    issued = authority.issue_cert("localhost")
-    issued.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
-    issued.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
-    files = {"certificate": str(tmp_path / "cert.pem"), "key": str(tmp_path / "key.pem")}
-    server = begun(serve, name, 2, listen={"at": "tcp://127.0.0.1:0", "tls": files})
+    listen, trusted = certified(tmp_path)
+    server = begun(serve, name, 2, listen=listen)
     with Load(server.port, idle=2, short=1, tls=trusted) as load:
         for words in ({"do": "scale", "to": "4"}, {"do": "scale", "to": "1"}, {"do": "recycle"}):
             asked(server, **words)

@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.client import get
 from harness.commands import poolctl
+from harness.gated import begin
 from harness.load import Load
-from harness.ports import quiet_port
 from harness.server import Serve, Server, wait_until
 
-APP = """
-import os, time
-def app(environ, start_response):
-    if environ["PATH_INFO"] == "/slow":
-        while not os.path.exists(environ["QUERY_STRING"]):
-            time.sleep(0.01)
-    start_response("200 OK", [("Content-Length", "2")])
-    return [b"ok"]
-"""
 GROWING = ["half-sync/half-reactive", "half-sync/half-async", "leader/followers"]
-
-
-def begin(serve: Serve, folder: Path, **keys: Any) -> Server:
-    (folder / "shop.py").write_text(APP)
-    topology = {"app": {"wsgi": "shop:app"}, "listen": f"tcp://127.0.0.1:{quiet_port()}", **keys}
-    return serve({"name": f"e{uuid.uuid4().hex[:8]}", **topology})
 
 
 def pool(server: Server) -> dict[str, Any]:

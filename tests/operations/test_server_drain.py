@@ -7,15 +7,14 @@ import os
 import signal
 import socket
 import threading
-import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.client import Client, Response, get
 from harness.commands import poolctl
+from harness.gated import GATED, begin
 from harness.load import Load
-from harness.ports import quiet_port
 from harness.server import Serve, Server, wait_until
 
 OWNERSHIPS = ["half-sync/half-reactive", "half-sync/half-async", "leader/followers", "reuse-port"]
@@ -31,29 +30,6 @@ IN_FLIGHT = [
     (OWNERSHIPS[3], "asgi", POOLS[0]),
 ]  # where a process gives notice while it answers a request
 LONG = 3600.0  # seconds; the test ends it
-APP = """
-import os, time
-def app(environ, start_response):
-    if environ["PATH_INFO"] == "/slow":
-        while not os.path.exists(environ["QUERY_STRING"]):
-            time.sleep(0.01)
-    start_response("200 OK", [("Content-Length", "2")])
-    return [b"ok"]
-wsgi = app
-async def asgi(scope, receive, send):
-    import asyncio
-    if scope["path"] == "/slow":
-        while not os.path.exists(scope["query_string"]):
-            await asyncio.sleep(0.01)
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-    await send({"type": "http.response.body", "body": b"ok"})
-"""
-
-
-def begin(serve: Serve, folder: Path, *, tracebacks: bool = False, **keys: Any) -> Server:
-    (folder / "shop.py").write_text(APP)
-    topology = {"app": {"wsgi": "shop:app"}, "listen": f"tcp://127.0.0.1:{quiet_port()}", **keys}
-    return serve({"name": f"d{uuid.uuid4().hex[:8]}", **topology}, tracebacks=tracebacks)
 
 
 def ask(server: Server | int, do: str, *options: str) -> tuple[int, str]:
@@ -148,7 +124,7 @@ def test_what_cannot_start_leaves_the_server_drained(serve: Serve, tmp_path: Pat
     assert (code, "nowhere_to_be_found" in text, "the server stays drained" in text) == (1, True, True), text
     assert server.status()["state"] == "drained"
     assert refuses(server.port)
-    (tmp_path / "shop.py").write_text(APP)
+    (tmp_path / "shop.py").write_text(GATED)
     assert ask(server, "resume")[0] == 0
     assert get(server.port).status == 200
     assert server.stop() == 0
