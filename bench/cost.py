@@ -2,6 +2,7 @@
 
     python -m bench.cost                         the topologies of this project
     python -m bench.cost --peers .venv-bench     these and other servers, in turn, in the same run
+    python -m bench.cost --heads varying         requests that differ, as those of real clients do (bench/heads.lua)
 
 CPU microseconds per request are the figure to compare: they vary far less with the machine than requests per second.
 Each round measures every server once; the table has the medians of the rounds.
@@ -41,12 +42,16 @@ PEERS = [
     peer("waitress", "waitress-serve", "--listen=127.0.0.1:PORT", "hello:wsgi"),
 ]
 REFERENCES = ("granian-wsgi", "granian-asgi", "uvicorn", "gunicorn-gthread")  # of the ratios
-KINDS = {"keep-alive": False, "a new connection per request": True}
+KINDS = {
+    f"{heads} heads, {'a new connection per request' if close else 'kept connections'}": (heads, close)
+    for heads in wrk.HEADS
+    for close in (False, True)
+}
 
 
 @dataclass(frozen=True)
 class Cost:
-    """One measurement with one kind of connections: CPU in microseconds, latency in milliseconds."""
+    """One measurement with one kind of load: CPU in microseconds, latency in milliseconds."""
 
     cpu: float
     per_second: float
@@ -54,15 +59,16 @@ class Cost:
     faults: str
 
 
-def measure(server: Server, seconds: float) -> tuple[dict[str, Cost], float]:
-    """Return the cost for each kind of connections, and the memory in MiB afterwards."""
+def measure(server: Server, seconds: float, kinds: Sequence[str]) -> tuple[dict[str, Cost], float]:
+    """Return the cost for each kind of load, and the memory in MiB afterwards."""
     port = free_port()
     with running(["taskset", "-c", "0", *server.command(port)], port) as process:
         costs = {}
-        for kind, close in KINDS.items():
-            wrk.run(port, 1, close=close)  # warm-up
+        for kind in kinds:
+            heads, close = KINDS[kind]
+            wrk.run(port, 1, close=close, heads=heads)  # warm-up
             before = cpu_seconds(tree(process.pid))
-            load = wrk.run(port, seconds, close=close)
+            load = wrk.run(port, seconds, close=close, heads=heads)
             spent = cpu_seconds(tree(process.pid)) - before
             costs[kind] = Cost(spent / max(load.requests, 1) * 1e6, load.per_second, load.p99, load.faults)
         return costs, memory_mib(tree(process.pid))
@@ -99,6 +105,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=3, help="how often each server is measured (3)")
     parser.add_argument("--only", metavar="WORD", help="measure only servers whose name contains this word")
+    parser.add_argument("--heads", choices=wrk.HEADS, help="measure only requests that look like this")
     return parser.parse_args(words)
 
 
@@ -108,16 +115,17 @@ def main(words: Sequence[str] | None = None) -> int:
         wrk.need()
         servers = [*OWN, *installed(options.peers, PEERS)]
         servers = [server for server in servers if not options.only or options.only in server.name]
+        kinds = [kind for kind, (heads, _) in KINDS.items() if options.heads in (None, heads)]
         measured: dict[str, list[tuple[dict[str, Cost], float]]] = {server.name: [] for server in servers}
         for number in range(options.rounds):
             for server in servers:
                 print(f"round {number + 1} of {options.rounds}: {server.name}", file=sys.stderr, flush=True)
-                measured[server.name].append(measure(server, options.seconds))
+                measured[server.name].append(measure(server, options.seconds, kinds))
     except (Missing, NotServing) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     memory = {name: median(mib for _, mib in runs) for name, runs in measured.items()}
-    for kind in KINDS:
+    for kind in kinds:
         rows = {name: middle([costs[kind] for costs, _ in runs]) for name, runs in measured.items()}
         print(f"\n{kind}\n\n{table(rows, memory)}")
         for name, cost in rows.items():

@@ -6,11 +6,15 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.process import HOST
 from bench.servers import Missing
 
 NEEDED = {"wrk": "wrk", "taskset": "util-linux"}  # program: Debian package
+SCRIPT = Path(__file__).with_name("heads.lua")
+# What requests look like: the same bytes each time, as wrk sends them by itself; or as heads.lua describes.
+HEADS = ("identical", "varying", "browser")
 UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 
 
@@ -32,14 +36,20 @@ def need() -> None:
         raise Missing(f"{' and '.join(missing)} not found; on Debian: apt-get install {packages}")
 
 
-def run(port: int, seconds: float, *, connections: int = 32, close: bool = False) -> Load:
-    """Load http://127.0.0.1:port/ from core 1. ``close``: open a new connection for each request."""
+def run(port: int, seconds: float, *, connections: int = 32, close: bool = False, heads: str = "identical") -> Load:
+    """Load http://127.0.0.1:port/ from core 1. ``close``: open a new connection for each request; ``heads``: one of
+    HEADS."""
     whole = max(1, round(seconds))  # wrk accepts only whole seconds
     command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{connections}", f"-d{whole}s", "--latency"]
-    command += ["-H", "Connection: close"] if close else []
-    command.append(f"http://{HOST}:{port}/")
+    command += _request(f"http://{HOST}:{port}/", heads, close=close)
     done = subprocess.run(command, capture_output=True, text=True, timeout=whole + 30, check=True)
     return parse(done.stdout)
+
+
+def _request(url: str, heads: str, *, close: bool) -> list[str]:
+    if heads == "identical":
+        return [*(["-H", "Connection: close"] if close else []), url]
+    return ["-s", str(SCRIPT), url, "--", heads, *(["close"] if close else [])]
 
 
 def parse(report: str) -> Load:

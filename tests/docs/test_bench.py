@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import socket
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from harness.server import wait_until
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from bench import cost, instructions, servers, tail, threads, wrk  # the benchmarks are no part of the package
+from bench import cost, instructions, pair, servers, tail, threads, wrk  # the benchmarks are no part of the package
 from bench.process import NotServing, answers, cpu_seconds, free_port, memory_mib, running, tree
 
 REPORT = """Running 3s test @ http://127.0.0.1:9100/
@@ -54,6 +57,84 @@ class TestWrk:
             assert capsys.readouterr().err == (
                 "error: wrk and taskset not found; on Debian: apt-get install wrk util-linux\n"
             )
+
+
+def heads(kind: str, *, close: bool) -> list[bytes]:
+    """The first requests that wrk sends; the others are not answered."""
+    found: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            client, _ = listener.accept()
+            client.close()  # wrk looks whether the server is there
+            client, _ = listener.accept()
+            with client:
+                while data := client.recv(65536):
+                    found.append(data)
+                    if len(found) < 20:
+                        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        wrk.run(listener.getsockname()[1], 1, connections=1, close=close, heads=kind)
+        thread.join(within(10))
+    return found
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+class TestHeads:
+    @pytest.mark.parametrize(("kind", "count", "size"), [("varying", 6, 220), ("browser", 12, 800)])
+    def test_each_request_is_new(self, kind: str, count: int, size: int) -> None:
+        found = heads(kind, close=False)
+        assert len(set(found)) == len(found) > 10
+        for head in found:
+            assert head.endswith(b"\r\n\r\n")
+            assert head.count(b"\r\n") == count + 2
+            assert abs(len(head) - size) < 30
+            assert b"connection: keep-alive" in head.lower()
+        assert (len({head.partition(b"\r\n")[2] for head in found}) == 1) == (kind == "browser")
+
+    @pytest.mark.parametrize("kind", ["identical", "browser"])
+    def test_it_asks_for_a_new_connection_each_time(self, kind: str) -> None:
+        assert b"connection: close" in heads(kind, close=True)[0].lower()
+
+
+class TestPairs:
+    def test_the_ratio_of_neighbors(self) -> None:
+        found = pair.ratio([(10.0 * speed, 8.0 * speed) for speed in (1, 3, 2, 4)])
+        assert (found.low, found.middle, found.high) == (1.25, 1.25, 1.25)
+        assert (found.first, found.second) == (25, 20)
+
+    def test_every_bar_is_one_of_two_known_servers(self) -> None:
+        assert {bar.peer for bar in pair.BARS} <= {server.name for server in cost.PEERS}
+        assert {f"poolctl {bar.name}" for bar in pair.BARS} <= {server.name for server in cost.OWN}
+
+    @pytest.mark.parametrize(
+        ("second", "fix"),
+        [
+            ("granite", "a folder; or a command with PORT"),
+            ("granian-wsgi", "add --peers .venv-bench"),
+            ("/", "run `make .venv/installed` in /"),
+        ],
+    )
+    def test_what_cannot_be_measured(self, capsys: pytest.CaptureFixture[str], second: str, fix: str) -> None:
+        assert pair.main(["reuse-port", second]) == 2
+        assert fix in capsys.readouterr().err
+
+    def test_two_servers_or_the_bars(self, capsys: pytest.CaptureFixture[str]) -> None:
+        for words in ([], ["reuse-port"], ["reuse-port", "uvicorn", "--pairs", "1"]):
+            with pytest.raises(SystemExit):
+                pair.main(words)
+            assert "two servers are needed" in (text := capsys.readouterr().err) or "at least 2" in text
+
+    @pytest.mark.slow
+    @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+    def test_a_server_costs_as_much_as_itself(self, capsys: pytest.CaptureFixture[str]) -> None:
+        own = f"{sys.executable} -m poolctl run hello.yaml --listen tcp://127.0.0.1:PORT"
+        assert pair.main(["half-reactive, 4 processes", own, "--pairs", "2", "--heads", "browser"]) == 0
+        assert re.search(
+            r"^poolctl half-sync/half-reactive, 4 processes, browser, kept: [\d.]+ ", capsys.readouterr().out
+        )
 
 
 class TestTables:
