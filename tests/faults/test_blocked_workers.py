@@ -32,12 +32,12 @@ def block(model: Model, server: Server, count: int) -> list[Client]:
     """So many workers, one after the other: a worker may accept two that say nothing yet."""
     blockers = []
     for number in range(1, count + 1):
-        before = server.status()["in_flight"]
         blockers.append(busy(server.port, BLOCKED))
         if model.processes and model.threads == 1:
             server.wait_until_busy(number)
         else:  # they are threads of one worker, or may be
-            wait_until(lambda before=before: server.status()["in_flight"] > before, "a busy thread")  # type: ignore[misc]
+            # not one more than before: a front may count what was answered for a moment longer
+            wait_until(lambda number=number: server.status()["in_flight"] == number, "a busy thread")  # type: ignore[misc]
     return blockers
 
 
