@@ -48,6 +48,29 @@ def test_nobody_notices_a_reload(name: str, serve: Serve) -> None:
     assert server.stop() == 0
 
 
+GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: %d\r\n\r\n" % len(GET)
+
+
+@models()
+def test_a_part_of_a_request_that_came_with_another_is_not_lost(name: str, serve: Serve) -> None:
+    """Its connection stays until all of it has come; what is left of it is not a request of its own."""
+    _, server = begin(serve, name, size=2)
+    with Client(server.port) as head, Client(server.port) as body:
+        head.sock.sendall(GET + GET[:20])
+        body.sock.sendall(GET + POST)  # its body looks like a request
+        assert [client.answer().status for client in (head, body)] == [200, 200]
+        server.signal(signal.SIGHUP)
+        server.wait_for_log("generation 2 of faults is ready")
+        head.sock.sendall(GET[20:])
+        body.sock.sendall(GET[:30])
+        body.sock.sendall(GET[30:])
+        assert [client.answer().status for client in (head, body)] == [200, 200]
+        server.wait_for_log(r"exit code 0: generation 2 serves \(")
+        assert [client.get().status for client in (head, body)] == [200, 200]
+    assert server.stop() == 0
+
+
 @models(always=("hshr-processes", "lf-processes"))
 def test_clients_of_tls_are_told_and_lose_nothing(name: str, serve: Serve, tmp_path: Path) -> None:
     """Their connections cannot move: each ends with a response that says so."""

@@ -128,11 +128,13 @@ class LendingFront(AcceptingLoop[None], ABC):
         client.ticket = ticket
         client.phase = ANSWERING
         lent[ticket] = client
-        # or another request is complete already, and no event will announce it
-        if self.hurries or client.leaving or client.framer.ready:
+        # or more has come with the request: no event will announce another complete one, and a part of one makes the
+        # connection read on, not idle
+        more = client.framer.ready or client.framer.pending
+        if self.hurries or client.leaving or more:
             self.expect_back(client)
         flags = 0
-        if client.leaving and not client.framer.pending and not client.framer.ready:
+        if client.leaving and not more:
             client.last = True
             flags = FLAG_LAST | (FLAG_ENDED if client.presence is Presence.ENDED else 0)
         try:

@@ -312,7 +312,8 @@ class HeldConnection(ClientConnection[None, HoldingFront]):
     @property
     def idle(self) -> bool:
         self._notice_return()
-        return (self.phase is IDLE or self.phase is NEW) and not self.ticket and not self.framer.ready
+        framer = self.framer
+        return (self.phase is IDLE or self.phase is NEW) and not (self.ticket or framer.ready or framer.pending)
 
     def _introduction(self, service: None) -> tuple[str, Peer]:
         return self.loop.protocol.name, self.peer
