@@ -10,6 +10,7 @@ from h2.connection import H2Connection
 from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
 
 from harness.phase_rig import Rig
+from poolctl.runtime.protocol.http2.frames import PREFACE, FrameWatch
 from poolctl.runtime.system.poller import OUT
 
 
@@ -21,6 +22,8 @@ class Http2Client:
         rig.client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 400_000)
         self.h2 = H2Connection(H2Configuration(client_side=True))
         self.h2.initiate_connection()
+        self.watch = FrameWatch(1 << 20)  # h2 takes a GOAWAY for the end, and would drop open streams
+        self.watch.sift(PREFACE)
         self.h2.increment_flow_control_window(window)
         self.events: dict[int, list[Any]] = {}
         self.say()
@@ -51,7 +54,7 @@ class Http2Client:
             self.rig.event(OUT)
 
     def take(self, data: bytes) -> None:
-        for event in self.h2.receive_data(data):
+        for event in self.h2.receive_data(self.watch.sift(data)):
             self.events.setdefault(getattr(event, "stream_id", None) or 0, []).append(event)
             if isinstance(event, DataReceived):
                 self.h2.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id or 0)
@@ -75,4 +78,4 @@ class Http2Client:
     def gone_away(self) -> bool:
         """Whether a GOAWAY came."""
         self.hear()
-        return any(isinstance(event, ConnectionTerminated) for event in self.events.get(0, []))
+        return self.watch.leaving or any(isinstance(each, ConnectionTerminated) for each in self.events.get(0, []))

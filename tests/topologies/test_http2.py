@@ -19,6 +19,8 @@ from harness.client import get
 from harness.machine import PATIENCE, within
 from harness.server import Serve, Server
 
+from poolctl.runtime.protocol.http2.frames import PREFACE, FrameWatch
+
 HTTP2 = {"use": "http", "http2": True}
 MODELS: dict[str, dict[str, Any]] = {
     "reuse-port": {"pool": {"kind": "process", "size": 2}, "ownership": "reuse-port"},
@@ -50,6 +52,8 @@ class Wire:
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
         self.h2 = H2Connection(H2Configuration(header_encoding="ascii"))
         self.h2.initiate_connection()
+        self.watch = FrameWatch(1 << 20)  # h2 takes a GOAWAY for the end, and would drop open streams
+        self.watch.sift(PREFACE)
         if window is not None:
             self.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: window})
         self.flush()
@@ -75,7 +79,10 @@ class Wire:
     def events(self) -> Iterator[Event]:
         """What comes until the server ends the connection."""
         while data := self.sock.recv(65536):
-            yield from self.h2.receive_data(data)
+            yield from self.h2.receive_data(self.watch.sift(data))
+            if self.watch.leaving:
+                self.watch.leaving = False
+                yield ConnectionTerminated()
             self.flush()
 
     def until(self, kind: type[Event]) -> list[Event]:

@@ -90,7 +90,8 @@ def test_a_stream_of_a_blocking_app_is_reset_alone(serve: Serve, model: str, pat
 def without_window(wire: Wire) -> Iterator[Any]:
     """All events until the end; no window is opened."""
     while data := wire.sock.recv(65536):
-        yield from wire.h2.receive_data(data)
+        yield from wire.h2.receive_data(wire.watch.sift(data))
+        wire.flush()
 
 
 @pytest.mark.parametrize("model", short(SYNC, half(SYNC, 1)[::2]))

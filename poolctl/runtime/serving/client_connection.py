@@ -18,10 +18,11 @@ from poolctl.runtime.listen.door import Mover
 from poolctl.runtime.loop.draining import NEWCOMER_SECONDS
 from poolctl.runtime.loop.source import AnyHandler, Delivery, S
 from poolctl.runtime.protocol import Coming
-from poolctl.runtime.scoreboard import CLOSED_IDLE, MOVED
+from poolctl.runtime.scoreboard import CLOSED_IDLE, FAILED, MOVED
 from poolctl.runtime.serving.pace import drips
 from poolctl.runtime.serving.phases import (
     ANSWERING,
+    CLOSED,
     FINISHING,
     IDLE,
     NEW,
@@ -153,6 +154,14 @@ class ClientConnection(Sending, ABC, Generic[S, L]):
     def expire(self, now: float, service: S) -> None:
         """Close it if the client has kept the server waiting for too long; an incomplete request gets a 408. ``now``:
         seconds on the monotonic clock, infinite when the time to drain is nearly over."""
+        if now == inf and (lost := self.owed):
+            self._expire(now, service)
+            if self.phase is CLOSED:
+                self.tally(FAILED, service, lost)
+        else:
+            self._expire(now, service)
+
+    def _expire(self, now: float, service: S) -> None:
         phase, timeouts, waited = self.phase, self.loop.timeouts, now - self.since
         if self.since < timeouts.changed:
             timeouts = timeouts.at(self.since)
@@ -265,11 +274,16 @@ class ClientConnection(Sending, ABC, Generic[S, L]):
         if self.phase in WAITS_FOR_REQUEST:
             self.loop.wake(self)
 
-    def tally(self, cell: int, service: S) -> None:
+    @property
+    def owed(self) -> int:
+        """The responses that are lost if the connection ends now, but for those that the app still works on."""
+        return 1 if self.phase is SENDING or self.phase is FINISHING else 0
+
+    def tally(self, cell: int, service: S, count: int = 1) -> None:
         """Count what a drain does with connections."""
         row = self.loop.front_row if service is None else service.row
         if row is not None:
-            row[cell] += 1
+            row[cell] += count
 
     # what goes on in a drain (timeouts.stream)
 

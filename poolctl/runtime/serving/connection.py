@@ -14,7 +14,7 @@ import contextlib
 from collections.abc import Hashable, Sequence
 from os import close, read
 from time import monotonic
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.listen.moves import peer_of
@@ -29,6 +29,9 @@ from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked
 from poolctl.runtime.system.poller import IN, OUT
 from poolctl.runtime.task import NOBODY, Peer
+
+if TYPE_CHECKING:
+    from poolctl.runtime.protocol.http2.conversation import Http2Conversation
 
 
 class ServedLoop(ClientLoop, Protocol):
@@ -221,6 +224,20 @@ class Connection(ClientConnection[Service, L], Generic[L]):
         self.loop.modify(self, IN)
         if self.phase is SENDING or self.conversation.requests:
             self._answer(service)
+
+    # time
+
+    def expire(self, now: float, service: Service) -> None:
+        """Also tell a client of HTTP/2 that the server leaves, which it may not have been told at once."""
+        super().expire(now, service)
+        if self.leaving and self.conversation.multiplexed and self.phase is not CLOSED:
+            self._nothing(service)
+
+    @property
+    def owed(self) -> int:
+        if not self.conversation.multiplexed:
+            return super().owed
+        return sum(stream.received for stream in cast("Http2Conversation", self.conversation).open_streams)
 
     # what goes on in a drain
 

@@ -61,6 +61,9 @@ def multiplex(connection: Carrier, service: Service) -> None:  # noqa: C901, PLR
             else:
                 break
             flush(connection, conversation)
+        if connection.leaving and connection.outbound is None:
+            conversation.leave(connection.loop.now)
+            flush(connection, conversation)
     except ClientGone:
         connection.close(service)
         return
@@ -81,7 +84,7 @@ def multiplex(connection: Carrier, service: Service) -> None:  # noqa: C901, PLR
         connection.loop.modify(connection, OUT)
     elif turn <= 0:
         connection.loop.modify(connection, IN | OUT)  # more can be sent, after other connections had their turn
-    elif conversation.over or (connection.leaving and not conversation.pending):
+    elif conversation.over or (connection.leaving and conversation.told and not conversation.pending):
         connection.turn_away(503, service)
     elif connection.leaving or connection.mask != IN:
         connection.loop.modify(connection, IN)

@@ -77,12 +77,17 @@ class Http2Connection(TaskConnection):
             self._wait()
         self.go_on()
 
+    def _nothing(self, service: Service) -> None:
+        self.go_on()
+
     def go_on(self) -> None:
         """Begin new streams, send what waits, and end the connection when nothing is left."""
         self._coming = False
         if self.phase is CLOSED:
             return
         conversation = self.http2
+        if self.leaving:
+            conversation.leave(self.loop.now)
         self._going = True
         begun = bool(conversation.begun)
         try:
@@ -102,7 +107,7 @@ class Http2Connection(TaskConnection):
             return
         if conversation.failure:
             self.turn_away(conversation.failure, self.service)
-        elif conversation.over or (self.leaving and not conversation.pending):
+        elif conversation.over or (self.leaving and conversation.told and not conversation.pending):
             self.turn_away(503, self.service)
 
     def _see_phase(self) -> None:
@@ -239,6 +244,10 @@ class Http2Connection(TaskConnection):
         """The app may take any time; a client that has bytes to send, or to take, has its timeouts."""
         self._see_phase()
         super().expire(now, service)
+
+    @property
+    def owed(self) -> int:
+        return len(self.http2.streams) - len(self._tasks)  # a task that is cancelled is counted by itself
 
     def _expire_answering(self, now: float, service: Service) -> None:
         waited = now - self.since

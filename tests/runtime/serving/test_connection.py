@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from math import inf
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from poolctl.runtime.serving.phases import CLOSED, IDLE, NEW, READING, SENDING
 from poolctl.runtime.system.poller import ERR, HUP, IN, OUT
 
 pytest.importorskip("h2")
+from h2.errors import ErrorCodes
 from harness.http2_client import Http2Client  # needs it
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -308,12 +310,50 @@ def test_who_sends_no_more_gets_its_answers(http2: ServedRig) -> None:
     assert http2.phase is CLOSED
 
 
+def sweep(rig: ServedRig) -> None:
+    rig.connection.expire(rig.clock.now, rig.service)
+
+
 def test_a_drain(http2: ServedRig) -> None:
+    """GOAWAY, then a PING; when that is answered, no request can be on its way."""
     client = Http2Client(http2)
     client.ask(1)
     http2.connection.drain(http2.service)
     http2.event(OUT)
     assert client.gone_away
+    client.ask(3, hears=False)  # sent before the client knew
+    assert client.answer(3) == (200, b"ok")
+    assert http2.phase is CLOSED
+
+
+def test_a_request_after_the_second_goaway_may_be_sent_again(http2: ServedRig) -> None:
+    client = Http2Client(http2)
+    client.ask(1, data=b"half", end=False)
+    http2.connection.drain(http2.service)
+    http2.event(OUT)
+    assert not client.gone_away  # a stream is open
+    http2.clock.now += 2
+    http2.loop.now = http2.clock.now
+    for _ in range(2):
+        sweep(http2)
+        client.hear()
+    assert client.gone_away
+    client.ask(3)
+    assert [each.error_code for each in client.events[3]] == [ErrorCodes.REFUSED_STREAM]
+    client.h2.end_stream(1)
+    client.say()
+    assert client.answer(1) == (200, b"ok")
+    assert http2.phase is CLOSED
+
+
+def test_a_client_that_does_not_answer_the_ping_is_not_waited_for(http2: ServedRig) -> None:
+    client = Http2Client(http2)
+    client.ask(1)
+    http2.connection.drain(http2.service)
+    http2.event(OUT)
+    sweep(http2)
+    http2.clock.now += 2
+    sweep(http2)
     assert http2.phase is CLOSED
 
 
@@ -327,7 +367,22 @@ def test_a_drain_lets_a_stream_come_whole(http2: ServedRig) -> None:
     client.say()
     assert client.answer(1) == (200, b"ok")
     assert client.gone_away
+    sweep(http2)
+    client.hear()
     assert http2.phase is CLOSED
+
+
+def test_the_last_call_counts_what_is_lost(http2: ServedRig) -> None:
+    """A response that waits for a window, but not a request that has not come."""
+    http2.app.answer = answer_with(bytes(1_000_000))
+    client = Http2Client(http2, window=1)
+    client.ask(1)
+    client.ask(3, data=b"half", end=False)
+    http2.connection.drain(http2.service)
+    before = http2.service.row[FAILED]
+    http2.connection.expire(inf, http2.service)
+    assert http2.phase is CLOSED
+    assert http2.service.row[FAILED] == before + 1
 
 
 def test_a_preface_in_pieces(http2: ServedRig) -> None:

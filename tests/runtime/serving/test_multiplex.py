@@ -28,6 +28,7 @@ class Streams:
         self.over = more.get("over", False)
         self.lost = more.get("lost", False)
         self.stuck = more.get("stuck", False)
+        self.told = more.get("told", False)
         self.gave_up = 0
         self.peer = PEER
 
@@ -39,6 +40,9 @@ class Streams:
         count = self.pushes.popleft() if self.pushes else 0
         self.waiting += b"p" if count else b""
         return count
+
+    def leave(self, now: float) -> None:
+        self.waiting += b"goaway"
 
     def give_up(self) -> None:
         self.gave_up += 1
@@ -153,11 +157,12 @@ def test_a_client_that_gives_no_window_does_not_begin_a_new_wait() -> None:
         (lambda: Carrier(Streams(Stream(), Stream(), lost=True)), ["close"]),
         (lambda: Carrier(Streams(failure=400)), [400]),
         (lambda: Carrier(Streams(over=True)), [503]),
-        (lambda: Carrier(Streams(), leaving=True), [503]),
-        (lambda: Carrier(Streams(pending=True), leaving=True), [IN]),  # what it has begun is still answered
+        (lambda: Carrier(Streams(told=True), leaving=True), [503]),
+        (lambda: Carrier(Streams(), leaving=True), [IN]),  # a request may be on its way
+        (lambda: Carrier(Streams(told=True, pending=True), leaving=True), [IN]),  # what it has begun is still answered
         (lambda: Carrier(Streams(pending=True)), []),
     ],
-    ids=["gone", "lost", "failure", "over", "leaving", "leaving with a request", "serves on"],
+    ids=["gone", "lost", "failure", "over", "leaving", "not told yet", "leaving with a request", "serves on"],
 )
 def test_when_the_connection_ends(carrier: Any, calls: list[Any]) -> None:
     assert after(carrier()).calls == calls

@@ -128,9 +128,7 @@ class LendingFront(AcceptingLoop[None], ABC):
         client.ticket = ticket
         client.phase = ANSWERING
         lent[ticket] = client
-        # or more has come with the request: no event will announce another complete one, and a part of one makes the
-        # connection read on, not idle
-        more = client.framer.ready or client.framer.pending
+        more = client.framer.ready or client.framer.pending  # no event will announce it; and it is not idle with it
         if self.hurries or client.leaving or more:
             self.expect_back(client)
         flags = 0

@@ -5,7 +5,7 @@
 
 A connection is the unit that a worker owns, and its streams are answered one at a time, in the order in which they were
 complete: the app is blocking code, so answering two at once would need a second worker. This class does no I/O: the
-owner of the connection sends the ``frames``.
+owner of the connection sends the ``frames``. The file is long because every event of h2 changes the one table of streams.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from h2.events import (
     ConnectionTerminated,
     DataReceived,
     Event,
+    PingAckReceived,
     RequestReceived,
     StreamEnded,
     StreamReset,
@@ -32,6 +33,7 @@ from poolctl.runtime.protocol.failure import Failure
 from poolctl.runtime.protocol.http.forwarded import Origins
 from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http2.frames import FrameTooLongError, FrameWatch
+from poolctl.runtime.protocol.http2.goodbye import Goodbye
 from poolctl.runtime.protocol.http2.stream import Http2Stream
 from poolctl.runtime.task import Peer
 
@@ -82,10 +84,26 @@ class Http2Conversation(Conversation):
         self.h2.decoder.max_header_list_size = http.head  # even before the client has acknowledged it
         self.h2.initiate_connection()
         self._frames = FrameWatch(self.h2.max_inbound_frame_size)
+        self._goodbye = Goodbye(self.h2)
 
     def frames(self) -> bytes:
         """Remove and return the frames that wait to be sent."""
+        before = self._goodbye.frames
+        if before:
+            self._goodbye.frames = b""
+            return before + self.h2.data_to_send()
         return self.h2.data_to_send()
+
+    def leave(self, now: float) -> None:
+        """Take the next step to the end of the connection, if it is time (see ``Goodbye``). Called again and again from
+        the beginning of a drain on. ``now``: seconds of the monotonic clock."""
+        if not self._over and not self.failure:
+            self._goodbye.leave(now, busy=bool(self._streams))
+
+    @property
+    def told(self) -> bool:
+        """Whether all streams have come that the client opened before it knew that the connection ends."""
+        return self._over or self._goodbye.last is not None
 
     def push(self) -> int:
         """Frame what the windows allow of each waiting response, up to a turn's worth. Returns how many bytes."""
@@ -166,9 +184,9 @@ class Http2Conversation(Conversation):
 
     def last_words(self, refusal: bytes) -> bytes:
         """Return the last frames, with GOAWAY, instead of ``refusal``: a status would belong to a stream."""
-        if not self.failure:
+        if not self.failure and self._goodbye.last is None:
             self.h2.close_connection(ErrorCodes.NO_ERROR)
-        return self.h2.data_to_send()
+        return self.frames()
 
     def forget(self, stream: Http2Stream) -> None:
         """Remove a stream that is done, and close it."""
@@ -186,7 +204,7 @@ class Http2Conversation(Conversation):
 
     def _take(self, event: Event) -> None:
         if isinstance(event, RequestReceived):
-            if len(self._streams) < OPEN_STREAMS:
+            if len(self._streams) < OPEN_STREAMS and not self._goodbye.before(event.stream_id or 0):
                 self._begin(event)
             else:  # the client may retry it (RFC 9113, 8.7)
                 self.h2.reset_stream(event.stream_id or 0, ErrorCodes.REFUSED_STREAM)
@@ -200,6 +218,8 @@ class Http2Conversation(Conversation):
                 self.complete.append(stream)
         elif isinstance(event, StreamReset):
             self._reset(event)
+        elif isinstance(event, PingAckReceived):
+            self._goodbye.answered(event.ping_data or b"")
         elif isinstance(event, ConnectionTerminated):  # h2 sends nothing more after it
             self._over = True
             self._drop()
