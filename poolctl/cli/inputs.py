@@ -54,6 +54,12 @@ def resolve_inputs(
     return Inputs(file, *more)
 
 
+def topology_file(what: str) -> str:
+    """Return the file that ``what``, a file or a folder, means. If there is no topology in the folder, prints an error
+    and exits with 2."""
+    return _in_folder(what) if os.path.isdir(what) else what
+
+
 def is_app(what: str) -> bool:
     """Whether the argument names an app: `package.module:callable`, or a Python file."""
     return what.endswith(".py") or bool(TARGET.fullmatch(what) and not os.path.exists(what))

@@ -28,6 +28,16 @@ class Given:
     folder: str
 
     @property
+    def file(self) -> str:
+        """The absolute path of the topology; empty if it came from standard input, or is an app."""
+        inputs = self.inputs
+        return (
+            ""
+            if inputs.text is not None or inputs.file == "-"
+            else os.path.abspath(os.path.join(self.folder, inputs.file))
+        )
+
+    @property
     def watched(self) -> WatchedFiles:
         """The files of the topology, and the folders in which the app's own modules are searched."""
         from poolctl.config.paths import files_read, module_folder

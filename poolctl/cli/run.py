@@ -41,7 +41,7 @@ def run(
 
     Without FILE it serves topology.yaml in this folder. For an app (shop:app, shop.py) it makes and prints a topology.
 
-    SIGINT or SIGTERM drains; a second one stops immediately. Exits with 0 if every request was answered.
+    SIGINT, SIGTERM or SIGQUIT drains; a second one stops immediately. Exits with 0 if every request was answered.
 
     Exits with 78 if the file is invalid.
     """
@@ -49,7 +49,9 @@ def run(
     from poolctl.cli.log import VARIABLE, level_in, start_logging
     from poolctl.errors import PoolctlError
     from poolctl.supervision.launch import Launch
+    from poolctl.supervision.signals import write_in_the_background
 
+    write_in_the_background()
     unrepeatable = UNREPEATABLE if "-" in (file, *(overlays or ())) else WATCHING if watch else ""
     launch = Launch.of_this_process(unrepeatable)
     takeover = _takeover()

@@ -37,6 +37,7 @@ ServerArgument = Annotated[
 ]
 ANSWER_SECONDS = 2.0  # seconds that a supervisor has to answer a question about itself
 LINE_BYTES = 1 << 22  # of a line of an answer
+TOPOLOGY = (".yaml", ".yml")  # what the name of a file ends with that is one
 NOT_RUNNING = 1
 FAILED = 1
 INVALID = 2  # the topology that names a server is not valid
@@ -209,35 +210,51 @@ def _is_replaced(server: tuple[Located, dict[str, Any]], every: list[tuple[Locat
 
 def look(what: str, invalid: int = INVALID) -> tuple[str, list[Located], list[tuple[Located, dict[str, Any]]], bool]:
     """Return the name that ``what`` means, all sockets, the status of each server that is meant, and whether others do
-    not answer."""
+    not answer.
+
+    A topology's file or folder means the servers that were started with that file, whatever it says now.
+    """
     for _ in range(2):  # in the moment of an upgrade the socket that was found is that of the process before
         sockets = control_sockets()
-        name, matching = named(what, sockets, invalid)
+        name, matching, file = named(what, sockets, invalid)
         answered, silent = statuses(matching)
+        if file:
+            answered = [each for each in answered if _same(each[1].get("file", ""), file)]
         if answered or silent or not matching:
             break
     return name, sockets, answered, bool(silent)
 
 
-def named(what: str, sockets: Iterable[Located], invalid: int = INVALID) -> tuple[str, list[Located]]:
-    """Return the name that ``what`` means, and the sockets that match it; all sockets if it is empty."""
+def named(what: str, sockets: Iterable[Located], invalid: int = INVALID) -> tuple[str, list[Located], str]:
+    """Return the name that ``what`` means, and the sockets that match it; all sockets if it is empty. If it is a file
+    or a folder, return all sockets too, and the path of the topology."""
     every = list(sockets)
     if not what:
-        return "", every
+        return "", every, ""
     for matching in (
         [each for each in every if each.name == what],
         [each for each in every if what == str(each.pid)],
     ):
         if matching:
-            return what, matching
-    name = _name_of_topology(what, invalid)
-    return name, [each for each in every if each.name == name]
+            return what, matching, ""
+    if what.endswith(TOPOLOGY) or os.path.isdir(what):
+        from poolctl.cli.inputs import topology_file
+
+        file = topology_file(what)
+        return file, every, os.path.abspath(file)
+    name = _name_of_app(what, invalid)
+    return name, [each for each in every if each.name == name], ""
 
 
-def _name_of_topology(what: str, invalid: int) -> str:
+def _same(file: str, other: str) -> bool:
+    """Whether two absolute paths name one file, which need not exist any more."""
+    return bool(file) and (file == other or os.path.realpath(file) == os.path.realpath(other))
+
+
+def _name_of_app(what: str, invalid: int) -> str:
     from poolctl.cli.inputs import is_app
 
-    if not (what.endswith((".yaml", ".yml")) or os.path.isdir(what) or is_app(what)):
+    if not is_app(what):
         return what
     from poolctl.cli.load_or_exit import load_or_exit
 
@@ -254,9 +271,12 @@ def one(what: str, invalid: int = INVALID) -> Located:
         not_running(name, sockets)
     running = [found for found, _ in answered]
     if len(running) > 1:
-        kind = f"servers are called {name}" if name else "servers are running"
         several = ", ".join(map(str, running))
-        echo(f"error: {len(running)} {kind}: {several}; name one by its {'pid' if name else 'name or pid'}", err=True)
+        if name.endswith(TOPOLOGY):
+            kind, fix = f"servers run {name}", "name or pid"
+        else:
+            kind, fix = (f"servers are called {name}", "pid") if name else ("servers are running", "name or pid")
+        echo(f"error: {len(running)} {kind}: {several}; name one by its {fix}", err=True)
         raise typer.Exit(FAILED)
     return running[0]
 

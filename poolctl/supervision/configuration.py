@@ -52,6 +52,10 @@ class Reviewer(Protocol):
     """Knows where a configuration comes from: files, and options of the command line."""
 
     @property
+    def file(self) -> str:
+        """The absolute path of the topology; empty if it came from elsewhere."""
+
+    @property
     def watched(self) -> WatchedFiles:
         """The files and folders whose changes are changes of the server, in development."""
 

@@ -82,6 +82,8 @@ class PoolChange:
         """Begin the change. Raises Refused."""
         generation, drain = self._supervisor.generation, self._supervisor.server_drain
         one_line_reason(given)
+        if given.get("worker", 0) < 0:
+            raise Refused(f"there is no worker {given['worker']}", "leave worker out for all of them")
         if self._supervisor.stopping or self._supervisor.noticing:
             raise Refused("the server is being stopped")
         if not drain.serving:

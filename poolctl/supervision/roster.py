@@ -133,7 +133,7 @@ class Roster:
         self.order, self.refused = order.number, ""
         if order.do == "scale":
             self.automatic = not order.size
-            self.scale(order.size or self.size, order.reason)
+            self.refused = self.scale(order.size or self.size, order.reason)
         elif order.do == "recycle" and order.worker < 0:
             self.recycle([child for child in self.workers if child.wanted], order.reason)
         elif order.do == "resume" and order.worker < 0:
@@ -153,20 +153,20 @@ class Roster:
         child = self.workers[order.worker]
         return child.drained or (child.wanted and order.do != "resume")
 
-    def scale(self, size: int, reason: str) -> None:
-        """Hire workers, or let the ones with the highest numbers leave."""
+    def scale(self, size: int, reason: str) -> str:
+        """Hire workers, or let the ones with the highest numbers leave. Returns why that is not possible; empty: it
+        is."""
         if self.fixed:
-            self.refused = self.fixed
-            return
+            return self.fixed
         if not 1 <= size <= self._most:
-            self.refused = f"this generation has numbers for 1 to {self._most} workers"
-            return
+            return f"this generation has numbers for 1 to {self._most} workers"
         self.size = size
         while (count := self._count()) != size:
             if count < size:
                 self._vacancy().hire()
             else:
                 self._dismissed().let_go(reason)
+        return ""
 
     def _dismissed(self) -> Child:
         """The worker that leaves when there is one too many: one that does not serve, or that with the highest

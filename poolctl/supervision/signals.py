@@ -31,7 +31,8 @@ UNUSED = {
     signal.SIGTTOU: "the terminal sent it, because this process writes to it in the background",
 }
 CHANGING = (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN)  # each begins a change of the server
-SUPERVISED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1, *CHANGING, *UNUSED)
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+SUPERVISED = (*STOPPING, signal.SIGCHLD, signal.SIGUSR1, *CHANGING, *UNUSED)
 
 
 def nothing(number: int, frame: FrameType | None) -> None:
@@ -48,6 +49,12 @@ def ignore_from_now_on(number: int, frame: FrameType | None) -> None:
         with suppress(OSError):  # not a terminal
             if os.tcgetpgrp(descriptor) != os.getpgrp():
                 set_handler(signal.SIGTTOU, signal.SIG_IGN)
+
+
+def write_in_the_background() -> None:
+    """Do not let a terminal that forbids it (stty tostop) stop this process for its first line."""
+    if handler_of(signal.SIGTTOU) == signal.SIG_DFL:
+        set_handler(signal.SIGTTOU, ignore_from_now_on)
 
 
 class Signals:
@@ -126,16 +133,18 @@ def held_back() -> Iterator[None]:
 def inherit_nothing() -> None:
     """In a forked process: record nothing, because the supervisor alone decides when to stop.
 
-    Others get the same signals: a terminal sends SIGINT to the whole process group, systemd sends SIGTERM to every
-    process of a unit, and operators send SIGHUP to every process of a name. The terminal's job-control signals keep
-    their meaning, for a debugger in an app that reads from the terminal.
+    Others get the same signals: a terminal sends SIGINT and SIGQUIT to the whole process group, systemd sends SIGTERM
+    to every process of a unit, and operators send SIGHUP to every process of a name. SIGTTIN and SIGTTOU are ignored:
+    their default would stop the process, and with it its clients, and after a handler the terminal would be tried for
+    ever. An app that reads from the terminal in the background gets an error (EIO).
     """
     set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP, signal.SIGUSR2):
+    for number in (*STOPPING, signal.SIGUSR1, signal.SIGHUP, signal.SIGUSR2):
         if handler_of(number) != signal.SIG_IGN:
             set_handler(number, nothing)
-    for number in (signal.SIGCHLD, signal.SIGTTIN, signal.SIGTTOU):
-        set_handler(number, signal.SIG_DFL)
+    set_handler(signal.SIGCHLD, signal.SIG_DFL)
+    for number in (signal.SIGTTIN, signal.SIGTTOU):
+        set_handler(number, signal.SIG_IGN)
 
 
 def on_reopen(reopen: Callable[[], None]) -> None:

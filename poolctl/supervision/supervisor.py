@@ -12,7 +12,7 @@ Exit codes
     0    stopped, and every request in flight was answered; or an upgrade has replaced this supervisor
     1    stopped, but a process had to be killed, or died, while draining
     3    the first generation could not start
-    130  a second SIGINT, or 143, a second SIGTERM: killed without draining
+    130  a second SIGINT, 131, a second SIGQUIT, or 143, a second SIGTERM: killed without draining
 
 A generation whose front hangs in plugin code retires: the next one starts beside it. A reload (reload.py) starts the
 generation of the next configuration beside the current one, which retires when the new one is ready. An upgrade
@@ -227,6 +227,7 @@ class Supervisor:
             figures["workers"] = []
         return {
             "name": self.name,
+            "file": self.configuration.reviewer.file if self.configuration.reviewer else "",
             "pid": os.getpid(),
             "state": self._state(),
             "generation": self.number,

@@ -20,6 +20,11 @@ def of(control_folder: Path) -> list[Located]:
     return [found for found in control_sockets() if Path(found.path).parent == control_folder]
 
 
+def running(file: object) -> bytes:
+    """The status of a server that was started with this file."""
+    return line({"poolctl": 1, "done": True, "exit": 0, "result": {"name": "cake", "file": str(file)}})
+
+
 def test_sockets_are_found_by_their_names(make: Make, control_folder: Path) -> None:
     cake, dotted = make("cake", 4711), make("cake.test", 4712)
     for other in ("cake.sock", "4711.sock", ".4711.sock", "cake.x.sock", "notes"):
@@ -30,18 +35,38 @@ def test_sockets_are_found_by_their_names(make: Make, control_folder: Path) -> N
 def test_a_name_a_pid_or_nothing(make: Make, control_folder: Path) -> None:
     cake, other, number = make("cake", 4711), make("cake", 4712), make("4711", 5)
     found = of(control_folder)
-    assert named("cake", found) == ("cake", [cake, other])
-    assert named("4712", found) == ("4712", [other])
-    assert named("4711", found) == ("4711", [number])  # a name comes first
-    assert named("cafe", found) == ("cafe", [])
-    assert named("", found) == ("", found)
+    assert named("cake", found) == ("cake", [cake, other], "")
+    assert named("4712", found) == ("4712", [other], "")
+    assert named("4711", found) == ("4711", [number], "")  # a name comes first
+    assert named("cafe", found) == ("cafe", [], "")
+    assert named("", found) == ("", found, "")
 
 
-def test_a_topology_an_app_or_a_folder(make: Make, control_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cake = make("cake", 4711)
-    (control_folder / "topology.yaml").write_text("name: cake\napp: demo\n")
-    for what in (str(control_folder), str(control_folder / "topology.yaml")):
-        assert named(what, of(control_folder)) == ("cake", [cake])
+def test_a_file_or_a_folder(make: Make, control_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was started with it, whatever it says now; not another server of that name."""
+    file = control_folder / "shop" / "topology.yaml"
+    file.parent.mkdir()
+    file.write_text("name: [broken\n")
+    (control_folder / "link").symlink_to("shop")
+    make("cake", 4711, status=running("/elsewhere/topology.yaml"))
+    with pytest.raises(typer.Exit):
+        one(str(file))
+    assert capsys.readouterr().err.startswith(f"{file} is not running (searched ")
+    mine = make("topology", 4712, status=running(file))
+    for what in (file, file.parent, control_folder / "link"):
+        assert one(str(what)) == mine
+    file.unlink()
+    assert one(str(file)) == mine
+
+
+def test_two_servers_of_one_file(make: Make, control_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = control_folder / "topology.yaml"
+    for number in (1, 2):
+        make(f"shop{number}", number, status=running(file))
+    with pytest.raises(typer.Exit):
+        one(str(file))
+    expected = f"error: 2 servers run {file}: shop1 (pid 1), shop2 (pid 2); name one by its name or pid\n"
+    assert capsys.readouterr().err == expected
 
 
 def test_the_one_that_is_meant(make: Make, control_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

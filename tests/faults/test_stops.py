@@ -171,7 +171,7 @@ def test_a_stop_sends_all_of_a_large_answer_to_a_slow_reader(serve: Serve, name:
 
 
 @models(always=FEW)
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGQUIT, 131), (signal.SIGINT, 130)])
 def test_a_second_signal_ends_everything_at_once(serve: Serve, name: str, number: signal.Signals, code: int) -> None:
     _, server = begin(serve, name, SIZE)
     with busy(server.port, 20) as client:
@@ -244,14 +244,15 @@ class Terminal:
         os.close(self.keys)
 
 
-@pytest.mark.parametrize("name", ["hshr-processes", "lf-threads"])
-def test_ctrl_c_at_a_terminal_drains_and_a_second_one_ends_it(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "key", "code"), [("hshr-processes", b"\x03", 130), ("lf-threads", b"\x1c", 131)])
+def test_ctrl_c_at_a_terminal_drains_and_a_second_one_ends_it(tmp_path: Path, name: str, key: bytes, code: int) -> None:
+    """The same as Ctrl-\\."""
     terminal = Terminal(tmp_path, ALL[name].topology(SIZE))
     try:
         port = terminal.port()
         with busy(port, 1) as client, Client(port) as idle:
             assert idle.get().status == 200
-            os.write(terminal.keys, b"\x03")
+            os.write(terminal.keys, key)
             assert client.answer().status == 200
         assert terminal.process.wait(PATIENCE) == 0
         assert "Traceback" not in terminal.seen, terminal.seen
@@ -261,10 +262,10 @@ def test_ctrl_c_at_a_terminal_drains_and_a_second_one_ends_it(tmp_path: Path, na
     terminal = Terminal(tmp_path, ALL[name].topology(SIZE))
     try:
         with busy(terminal.port(), 20):
-            os.write(terminal.keys, b"\x03")
-            wait_until(lambda: "draining" in terminal.seen, "the first Ctrl-C")
-            os.write(terminal.keys, b"\x03")
-            assert terminal.process.wait(PATIENCE) == 130
+            os.write(terminal.keys, key)
+            wait_until(lambda: "draining" in terminal.seen, "the first one")
+            os.write(terminal.keys, key)
+            assert terminal.process.wait(PATIENCE) == code
         assert "Traceback" not in terminal.seen, terminal.seen
     finally:
         terminal.close()
@@ -295,12 +296,12 @@ def test_connections_that_ask_a_tenth_of_a_second_after_the_signal_are_answered(
         assert server.wait() == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
 @models()
 def test_a_signal_to_every_process_at_once_drains_as_one_to_the_first(
     serve: Serve, name: str, number: signal.Signals
 ) -> None:
-    """As systemd signals a unit, and a terminal its foreground group."""
+    """As systemd signals a unit, and a terminal its foreground group (for Ctrl-C and Ctrl-\\)."""
     _, server = begin(serve, name)
     with clients(server.port, 8) as waiting:
         for client in waiting:
@@ -403,13 +404,14 @@ def test_a_stop_does_not_wait_for_clients_to_the_end(serve: Serve, name: str) ->
     assert "killed" not in server.log
 
 
-def test_signals_for_the_supervisor_change_nothing_in_the_others(serve: Serve) -> None:
-    """As those send them who name a program."""
-    _, server = begin(serve, "hshr-processes", 2)
+@models(always=("hshr-processes", "lf-threads"))
+def test_signals_for_the_supervisor_change_nothing_in_the_others(serve: Serve, name: str) -> None:
+    """As those send them who name a program, or a unit; SIGTTIN and SIGTTOU must not stop a process either."""
+    _, server = begin(serve, name, 2)
     before = server.tree()
     for pid in before[1:]:
-        os.kill(pid, signal.SIGUSR2)
-        os.kill(pid, signal.SIGHUP)
+        for number in (signal.SIGUSR2, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH):
+            os.kill(pid, number)
     with Client(server.port) as client:
         assert client.get().status == 200
     assert server.tree() == before

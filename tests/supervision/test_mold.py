@@ -176,10 +176,10 @@ def test_roles_draw_different_random_numbers_and_have_a_named_thread(start: Star
 def test_signals_do_not_end_a_role_and_programs_it_starts_do_not_ignore_them(start: Start) -> None:
     server = start(workers=1)
     _, pid = server.ready("worker 0")
-    os.kill(pid, signal.SIGTERM)
-    os.kill(pid, signal.SIGINT)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGTTIN, signal.SIGTTOU):
+        os.kill(pid, number)
     assert int(hear(server.ask("who"))[1]) == pid
     status = Path(f"/proc/{pid}/status").read_text()
     ignored, blocked = (int(re.search(rf"^{what}:\s*(\w+)", status, re.M)[1], 16) for what in ("SigIgn", "SigBlk"))
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD):
         assert not (ignored | blocked) & 1 << (number - 1)

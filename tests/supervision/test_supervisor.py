@@ -97,7 +97,7 @@ def test_nothing_outlives_a_killed_supervisor_even_if_it_is_stuck(start: Start) 
         gone()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_a_stop_finishes_accepted_clients_and_requests_in_flight(start: Start, number: signal.Signals) -> None:
     server = start(workers=2)
     server.ready()

@@ -5,7 +5,9 @@
 
 A connection is the unit that a worker owns, and its streams are answered one at a time, in the order in which they were
 complete: the app is blocking code, so answering two at once would need a second worker. This class does no I/O: the
-owner of the connection sends the ``frames``. The file is long because every event of h2 changes the one table of streams.
+owner of the connection sends the ``frames``.
+
+The file is long because every event of h2 changes the one table of streams.
 """
 
 from __future__ import annotations
