@@ -148,9 +148,10 @@ class StopCommand:
         self._transaction.say(text, **times, **counts)
 
     def _at_end(self) -> None:
-        """Answer with how the server stopped. ``exit_code`` of the result is that of the server."""
+        """Answer with how the server stopped. ``exit_code`` of the result is that of the server; ``seconds``: since the
+        command came, with the notice."""
         code = self._supervisor.exit_code
-        result = {"exit_code": code, "seconds": round(self._supervisor.stopping_seconds(), 3)}
+        result = {"exit_code": code, "seconds": round(time.monotonic() - self._transaction.started, 3)}
         if cut_streams := self._supervisor.configuration.figures().get("cut", 0):
             result["cut_streams"] = cut_streams
         if code == 0:
