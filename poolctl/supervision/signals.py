@@ -31,8 +31,8 @@ UNUSED = {
     signal.SIGTTOU: "the terminal sent it, because this process writes to it in the background",
 }
 CHANGING = (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN)  # each begins a change of the server
-STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-SUPERVISED = (*STOPPING, signal.SIGCHLD, signal.SIGUSR1, *CHANGING, *UNUSED)
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+SUPERVISED = (*ENDING_SIGNALS, signal.SIGCHLD, signal.SIGUSR1, *CHANGING, *UNUSED)
 
 
 def nothing(number: int, frame: FrameType | None) -> None:
@@ -139,7 +139,7 @@ def inherit_nothing() -> None:
     ever. An app that reads from the terminal in the background gets an error (EIO).
     """
     set_wakeup_fd(-1)
-    for number in (*STOPPING, signal.SIGUSR1, signal.SIGHUP, signal.SIGUSR2):
+    for number in (*ENDING_SIGNALS, signal.SIGUSR1, signal.SIGHUP, signal.SIGUSR2):
         if handler_of(number) != signal.SIG_IGN:
             set_handler(number, nothing)
     set_handler(signal.SIGCHLD, signal.SIG_DFL)
