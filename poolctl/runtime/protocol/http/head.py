@@ -18,6 +18,7 @@ from poolctl.runtime.protocol.http.line import (
     authority_of,
     good_hosts,
     known_host,
+    malformed,
     own_method,
     refusal_of,
     with_host,
@@ -180,7 +181,7 @@ class HeadParser:
         elif head.startswith(b" HTTP/1.0", end - 9):
             self._version = "1.0"
         else:
-            return Failure.VERSION_NOT_SERVED
+            return Failure.MALFORMED if malformed(head, 0, len(head)) else Failure.VERSION_NOT_SERVED
         target = fields.target
         if len(target) > self._target:
             return Failure.TARGET_TOO_LONG

@@ -182,6 +182,14 @@ def test_changed_bytes_mean_the_same_to_every_reader(
     check_changed(pipeline, changes, cuts)
 
 
+def test_a_line_end_without_a_return_is_malformed_however_it_comes() -> None:
+    """The parser takes what is before it for a request of HTTP/0.9."""
+    data = b"GET /a\nHost: a\r\nB: b\r\n\r\n"
+    for cuts in ([], [7], [12]):
+        for read in (conversed, lent, streamed):
+            assert read(cut(data, cuts)) == ([], 400, False, b""), (read, cuts)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @LONG
