@@ -28,16 +28,17 @@ def still_blocked(blockers: list[Client]) -> bool:
     return not select.select([client.sock for client in blockers], [], [], 0)[0]
 
 
-def block(model: Model, server: Server, count: int) -> list[Client]:
-    """So many workers, one after the other: a worker may accept two that say nothing yet."""
+def block(model: Model, server: Server, count: int, kept: int) -> list[Client]:
+    """So many workers, one after the other: a worker may accept two that say nothing yet. ``kept``: connections that
+    are open, and count as in flight where a connection is a task."""
     blockers = []
     for number in range(1, count + 1):
         blockers.append(busy(server.port, BLOCKED))
         if model.processes and model.threads == 1:
             server.wait_until_busy(number)
         else:  # they are threads of one worker, or may be
-            # not one more than before: a front may count what was answered for a moment longer
-            wait_until(lambda number=number: server.status()["in_flight"] == number, "a busy thread")  # type: ignore[misc]
+            expected = number if model.lends else number + kept
+            wait_until(lambda expected=expected: server.status()["in_flight"] == expected, "a busy thread")  # type: ignore[misc]
     return blockers
 
 
@@ -46,7 +47,7 @@ def probe(model: Model, server: Server, blocked: int) -> None:
     with clients(server.port, 4) as kept:
         for client in kept:
             assert client.get().status == 200
-        blockers = block(model, server, blocked)
+        blockers = block(model, server, blocked, len(kept))
         for client in islice(cycle([None, *kept] if model.floats else [None]), ASKED):
             assert (client.get() if client else get(server.port)).status == 200
         assert still_blocked(blockers)
@@ -60,7 +61,7 @@ def one_round(model: Model, server: Server) -> None:
         if model.floats:
             for client in kept:
                 assert client.get().status == 200
-        (blocking,) = block(model, server, 1)
+        (blocking,) = block(model, server, 1, len(kept))
         with blocking, clients(server.port, 4) as new:
             asked = [*new, *(kept if model.floats else [])]
             for client in asked:

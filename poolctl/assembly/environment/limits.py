@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from poolctl.assembly.fitting.combination import FRONTED, REACTIVE, REUSE_PORT
 from poolctl.assembly.fitting.seats import seats
 from poolctl.config.diagnostic import Diagnostic, Place
-from poolctl.runtime.loop.farewells import LINGER_SHARE
 
 if TYPE_CHECKING:
     from poolctl.assembly.judging.judge import Judgement
@@ -37,14 +36,12 @@ def raise_descriptors(needed: int) -> None:
 def affordable(each: int) -> int:
     """The connections for which this process has descriptors; any more get a 503 instead of waiting for a descriptor.
 
-    ``each`` is the number of descriptors of one connection. Three quarters of a low limit are left for everything else;
-    of a very low one as many as a process of threads has before its first client, and those who are turned away.
+    ``each`` is the number of descriptors of one connection. Three quarters of a low limit are left for everything else.
     """
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if allowed == resource.RLIM_INFINITY:
         return UNBOUNDED
-    spare = min(SPARE, max(allowed * 3 // 4, START + 2 + allowed // LINGER_SHARE))
-    return max((allowed - spare) // each, 1)
+    return max((allowed - min(SPARE, allowed * 3 // 4)) // each, 1)
 
 
 def to_start(judgement: Judgement) -> int:
