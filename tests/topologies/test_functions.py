@@ -299,9 +299,11 @@ def test_each_write_goes_out_whole(streams: Server) -> None:
 
 def test_a_stream_whose_function_has_ended_is_of_no_use(streams: Server) -> None:
     with Client(streams.port) as one, Client(streams.port) as other:
+        failures = streams.log.count("ValueError: on purpose")
         one.send(b"keep it\n")
         greeted(one)
         assert one.at_end()
+        streams.wait_for_log("ValueError: on purpose", failures + 1)  # not while another test counts tracebacks
         other.send(b"use\n")
         greeted(other)
         assert [other.line() for _ in range(3)] == [b"ClientGone\n"] * 3
