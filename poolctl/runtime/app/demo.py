@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-from poolctl.runtime.app.wsgi.app import Application, WsgiApp
+from poolctl.runtime.app.wsgi.app import WsgiApp
+from poolctl.runtime.app.wsgi.call import Application
 
 Environ = dict[str, Any]
 Answer = tuple[str, list[tuple[str, str]], Iterable[bytes]]

@@ -6,8 +6,6 @@
 
 A plain door passes the connection straight to the loop. The other doors do their step without blocking other clients,
 then pass the connection to the next door. Each is one file, imported only if the topology has its key.
-
-The file is long because the loop's part in a notice, in a drain and in what moves begins and ends with its doors.
 """
 
 from __future__ import annotations
@@ -15,9 +13,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Final, Protocol
 
 from poolctl.runtime.listen import server_stop
+from poolctl.runtime.listen.mover import Movable, Mover, Warned
 from poolctl.runtime.listen.streams import Streams
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.loop.source import AnyHandler, Handler, S
@@ -89,36 +88,6 @@ class Door:
     def enter(self, loop: ServingLoop[S], fd: int, peer: Peer, service: S) -> None:
         """Take an accepted client through this door, then have the loop serve it, now or later."""
         loop.serve(fd, peer, service, self)
-
-
-class Mover(Protocol):
-    """The channel by which connections leave for other processes (``moves.Moves``)."""
-
-    @property
-    def open(self) -> bool:
-        """Whether another process takes them."""
-
-    def send(self, fd: int, protocol: str, peer: Peer) -> bool:
-        """Pass a connection on. Returns False if the channel is full."""
-
-
-@runtime_checkable
-class Movable(Protocol):
-    """A handler that can move to another process."""
-
-    def move(self, moves: Mover, service: Any) -> None:
-        """Pass the connection on if it is idle; unless the channel is full, the handler leaves its loop."""
-
-
-@runtime_checkable
-class Warned(Protocol):
-    """A handler that can tell its client that the server will stop."""
-
-    def notice(self, service: Any) -> None:
-        """End after the next response, which says so."""
-
-    def withdraw_notice(self, service: Any) -> None:
-        """The server goes on: do not end, unless a response has said so."""
 
 
 class AcceptingLoop(Loop[S]):

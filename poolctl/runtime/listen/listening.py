@@ -33,7 +33,7 @@ OnConnection: TypeAlias = Callable[[int, Peer, S, Door], None]  # called with ea
 class AcceptLock(Protocol):
     """A lock around accept, between processes (a file lock) or between threads."""
 
-    def acquire(self, *, blocking: bool = ...) -> bool:
+    def acquire(self, *, blocking: bool = True) -> bool:
         """Try to take the lock. Returns whether the caller holds it now."""
 
     def release(self) -> None:

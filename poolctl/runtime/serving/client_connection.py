@@ -14,7 +14,7 @@ from os import close, read
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from poolctl.runtime.buffers.outbound import Sending
-from poolctl.runtime.listen.door import Mover
+from poolctl.runtime.listen.mover import Mover
 from poolctl.runtime.loop.draining import NEWCOMER_SECONDS
 from poolctl.runtime.loop.source import AnyHandler, Delivery, S
 from poolctl.runtime.protocol import Coming

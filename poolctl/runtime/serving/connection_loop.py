@@ -10,7 +10,7 @@ on the choice of ownership.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Protocol, Self, TypeAlias, TypeVar
 
@@ -86,7 +86,7 @@ class ConnectionLoop(AcceptingLoop[Service]):
     def leave_with(self, leave: int) -> None:
         """Drain when this descriptor says so, too (``Life.leave``). Called before the loop runs."""
         if leave >= 0:
-            self.add_source(Leave(self, leave))
+            self.add_source(Leave(self, leave, self.left_to_others))
 
     def serve(self: Self, fd: int, peer: Peer, service: Service, door: Door) -> None:
         """Serve a connection that has come through its door. Its first bytes have usually arrived with it, so they are
@@ -110,12 +110,14 @@ class ConnectionLoop(AcceptingLoop[Service]):
 class Leave(Lifeline[Service]):
     """The pipe that makes this worker leave while others go on."""
 
-    loop: ConnectionLoop
+    def __init__(self, loop: ConnectionLoop, fd: int, left_to_others: Sequence[Source[Service]]) -> None:
+        super().__init__(loop, fd)
+        self.left_to_others = left_to_others
 
     def on_event(self, events: int, service: Service) -> None:
         if not told_to_leave(self.fd):
             self.loop.remove(self)  # the mold is dead; the lifeline ends too
             return
-        for source in self.loop.left_to_others:
+        for source in self.left_to_others:
             self.loop.remove(source)
         super().on_event(events, service)

@@ -12,7 +12,7 @@ from socket import socket as Socket
 from threading import Lock
 from typing import Any
 
-from poolctl.runtime.listen.door import Mover
+from poolctl.runtime.listen.mover import Mover
 from poolctl.runtime.loop.source import NO_DESCRIPTOR, Source
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE

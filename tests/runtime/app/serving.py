@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from poolctl.runtime.app import Surroundings
-from poolctl.runtime.app.wsgi.app import Application, WsgiApp
+from poolctl.runtime.app.wsgi.app import WsgiApp
+from poolctl.runtime.app.wsgi.call import Application
 from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.task import Peer
 

@@ -156,7 +156,7 @@ class ProcessTaskExecutor:
         self._doors = [listener.door for listener in listeners]
         self._returns = returns
         self._known: dict[bytes, Conversation] = {}
-        self._thread = 0  # the one that runs it, while it does
+        self._runner = 0  # the one that runs it, while it does
         self._leaves = False
         self._stints: Callable[[], Iterable[Iterator[Step]]] = turns.stints if turns is not None else alone
 
@@ -166,16 +166,16 @@ class ProcessTaskExecutor:
         if not self._leaves:
             end_reads(self._inbox.reader.fileno())
             self._leaves = True
-        if (thread := self._thread) and not self._service.row[TICKET]:
+        if (thread := self._runner) and not self._service.row[TICKET]:
             interrupt(thread)
 
     def run(self) -> None:
         """Serve until the inbox ends."""
-        self._thread = get_ident()
+        self._runner = get_ident()
         try:
             self._run()
         finally:
-            self._thread = 0
+            self._runner = 0
 
     def _run(self) -> None:
         out, stumbles = Borrowed(self._service.observer), 0

@@ -17,11 +17,11 @@ from poolctl.runtime.task import Asked
 class HttpFramer(HttpReader):
     """Finds requests with the same reader as the conversation, and keeps their raw bytes."""
 
-    asked: Asked | None = None
     _raw: Spool  # the bytes of a request with a body, including its head
 
     def __init__(self, http: HttpLimits) -> None:
         super().__init__(http)
+        self.asked: Asked | None = None
         self._found: deque[bytes | BinaryIO] = deque()
 
     @property
