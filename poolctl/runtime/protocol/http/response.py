@@ -8,7 +8,7 @@ persistence depend on all that is known of a response, which is kept here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from poolctl.runtime.buffers.file_range import read_range
 from poolctl.runtime.protocol.http.encode import (
@@ -37,9 +37,13 @@ WITHOUT = {
 }  # the Content-Length of statuses without a body; 204 must not have one (RFC 9110, 8.6 and 15.3.6)
 FEW_HEADERS: Final = 6  # headers of a head that is remembered as a whole
 
+# A head as it was sent, and the Server and Date lines in it: of a response that closes its connection, and of one that
+# keeps it. Saves building it again within a second.
+SentHeads: TypeAlias = list[tuple[bytes, bytes]]
+
 # The results of ``begin`` by status and headers; any thread may add, and a full memo is emptied. Saves the pass over
-# the headers.
-known_heads: dict[tuple[Any, ...], tuple[Status, int, int, bytes]] = {}
+# the headers. The heads are None if other lines than those depend on the request.
+known_heads: dict[tuple[Any, ...], tuple[Status, int, int, bytes, SentHeads | None]] = {}
 
 
 class HttpResponse:
@@ -57,12 +61,15 @@ class HttpResponse:
         "_left",
         "_length",
         "_lines",
+        "_sent",
         "_status",
         "keep",
         "mismatch",
         "out",
         "request",
     )
+
+    _sent: SentHeads | None  # of this head, if it is remembered
 
     def __init__(self, request: HttpRequest, out: Output) -> None:
         self.request = request
@@ -97,7 +104,7 @@ class HttpResponse:
                 key = ()
             else:
                 if found is not None:
-                    self._status, self._kinds, self._length, self._lines = found
+                    self._status, self._kinds, self._length, self._lines, self._sent = found
                     return
         kinds = 0
         length = UNKNOWN_LENGTH
@@ -127,10 +134,12 @@ class HttpResponse:
         self._length = length
         self._lines = encoded = b"".join(lines)
         self._status = known
+        self._sent = None
         if key and not kinds & HAS_CLOSE and len(encoded) <= MEMO_LINE_BYTES:
             if len(heads) >= MEMO_ENTRIES:
                 heads.clear()
-            heads[key] = known, kinds, length, encoded
+            plain = kinds == HAS_LENGTH and not known.bodiless
+            heads[key] = known, kinds, length, encoded, [(b"", b""), (b"", b"")] if plain else None
 
     def only(self, body: bytes) -> None:
         """Send the response with this complete body."""
@@ -244,11 +253,25 @@ class HttpResponse:
         assert self._status is not None
         return self._status.bodiless or self.request.method == "HEAD"
 
-    def _head(self) -> bytes:
-        status = self._status
-        assert status is not None
+    def _head(self) -> bytes:  # noqa: PLR0915  # the usual head first: a call for it would cost as much as half of it
         self._headed = True
         request = self.request
+        sent = self._sent
+        if sent is not None and request.version == "1.1":
+            self.keep = keep = request.keep_alive and not self.out.last
+            before, head = sent[keep]
+            common = server_and_date()
+            if before is not common:
+                end = b"\r\n" if keep else b"Connection: close\r\n\r\n"
+                assert self._status is not None
+                head = b"%b%b%b%b" % (self._status.encoded, common, self._lines, end)
+                sent[keep] = common, head
+            self._bodiless = request.method == "HEAD"
+            self._chunked = False
+            self._left = self._length
+            return head
+        status = self._status
+        assert status is not None
         kinds = self._kinds
         lines = self._lines
         length = self._length
