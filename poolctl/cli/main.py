@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from poolctl import __version__
+from poolctl import __version__, compiled
 from poolctl.cli import usage
 from poolctl.cli.output import echo
 
@@ -115,7 +115,7 @@ cli = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        echo(f"poolctl {__version__}")
+        echo(f"poolctl {__version__} ({'compiled' if compiled() else 'pure Python'})")
         raise typer.Exit
 
 

@@ -15,7 +15,7 @@ from harness.forms import short
 from harness.machine import PATIENCE
 from typer.testing import CliRunner
 
-from poolctl import __version__
+from poolctl import __version__, compiled
 from poolctl.cli.main import COMMANDS, cli
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +56,10 @@ def test_wrong_use(arguments: list[str]) -> None:
 
 def test_version() -> None:
     done = CliRunner().invoke(cli, ["--version"])
-    assert (done.exit_code, done.stdout) == (0, f"poolctl {__version__}\n")
+    assert (done.exit_code, done.stdout) == (
+        0,
+        f"poolctl {__version__} ({'compiled' if compiled() else 'pure Python'})\n",
+    )
 
 
 @pytest.mark.parametrize(("group", "names"), [([], COMMANDS), (["plugin"], ("list", "show", "check", "new"))])

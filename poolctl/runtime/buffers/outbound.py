@@ -16,6 +16,8 @@ from collections import deque
 from os import close, pread, pwrite, write
 from typing import BinaryIO, Final
 
+from mypy_extensions import mypyc_attr
+
 from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.file_range import COPY_BYTES, OF_THE_FILE, Range, pass_range, shorter
 from poolctl.runtime.buffers.observer import Observer
@@ -195,6 +197,7 @@ class Outbound:
             self.ranges.popleft()
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Sending:
     """The sending half of a connection, an app's Output: bytes that the client does not take at once are kept."""
 

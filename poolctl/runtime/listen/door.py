@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Final, Protocol
 
+from mypy_extensions import mypyc_attr
+
 from poolctl.runtime.listen import server_stop
 from poolctl.runtime.listen.mover import Movable, Mover, Warned
 from poolctl.runtime.listen.streams import Streams
@@ -63,6 +65,7 @@ class ServingLoop(Protocol[S]):
         """Log an exception raised before a new connection was served, and close the connection."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Door:
     """The plain door: no step before the connection is served. ``protocol``: of the connections; ``number``: index of
     the address."""
@@ -90,6 +93,7 @@ class Door:
         loop.serve(fd, peer, service, self)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class AcceptingLoop(Loop[S]):
     """A loop that accepts clients. ``limit``: most clients at once; others are turned away with a 503. ``open``: the
     number of clients now. ``shared``, ``loops``, ``clock``, ``poller``: see ``Loop``. With a service, its row counts

@@ -29,6 +29,8 @@ from os import close
 from time import monotonic
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from poolctl.runtime.loop.draining import cancels_after
 from poolctl.runtime.loop.farewells import Farewells
 from poolctl.runtime.loop.registrations import Registrations
@@ -43,6 +45,7 @@ CROWD_SECONDS: Final = 0.5  # seconds for which a drain accepts new clients; aft
 MAX_FAILED_TURNS: Final = 100  # turns in a row that may fail; after that the worker is replaced
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Loop(Registrations[S]):
     """Waits, dispatches events, sweeps timeouts, drains.
 

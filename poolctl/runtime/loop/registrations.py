@@ -24,6 +24,8 @@ import contextlib
 from threading import Lock
 from typing import Generic
 
+from mypy_extensions import mypyc_attr
+
 from poolctl.runtime.loop.source import AnyHandler, Delivery, Handler, S, Source
 from poolctl.runtime.system import forked
 from poolctl.runtime.system.poller import (
@@ -40,6 +42,7 @@ from poolctl.runtime.system.poller import (
 )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Registrations(Generic[S]):
     """Handlers by descriptor. ``shared``: several threads run the loop; ``poller``: by default the best one of the
     platform."""

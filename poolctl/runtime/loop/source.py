@@ -13,6 +13,8 @@ from abc import ABC, abstractmethod
 from enum import Enum
 from typing import Generic, Never, Protocol, TypeAlias, TypeVar
 
+from mypy_extensions import mypyc_attr
+
 from poolctl.runtime.system.poller import IN
 
 NO_DESCRIPTOR = "raise the limit on open files (ulimit -n) or lower limits.connections"
@@ -95,6 +97,7 @@ class Drains(Registry, Protocol[S_contra]):
         """Drain: accept queued clients, finish requests in flight, exit."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Source(ABC, Generic[S_contra]):
     """A handler that never times out and has nothing to finish."""
 

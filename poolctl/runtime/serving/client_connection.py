@@ -13,6 +13,8 @@ from math import inf
 from os import close, read
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
+from mypy_extensions import mypyc_attr
+
 from poolctl.runtime.buffers.outbound import Sending
 from poolctl.runtime.listen.mover import Mover
 from poolctl.runtime.loop.draining import NEWCOMER_SECONDS
@@ -83,6 +85,7 @@ class ClientLoop(Protocol):
 L = TypeVar("L", bound=ClientLoop)  # what the kind of connection needs of it
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ClientConnection(Sending, ABC, Generic[S, L]):
     """The connection of a client. ``phase``: see ``phases.py``; ``since``: when the current wait began, on the
     monotonic clock; ``leaving``: after the requests received so far the connection ends instead of becoming idle;

@@ -16,6 +16,8 @@ from os import close, read
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
+from mypy_extensions import mypyc_attr
+
 from poolctl.errors import ClientGone
 from poolctl.runtime.listen.moves import peer_of
 from poolctl.runtime.loop.source import AnyHandler, Delivery, Handler
@@ -57,6 +59,7 @@ class ServedLoop(ClientLoop, Protocol):
 L = TypeVar("L", bound=ServedLoop)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Connection(ClientConnection[Service, L], Generic[L]):
     """Reads, lets the app answer requests in order, and keeps the bytes that the client does not take."""
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Protocol, Self, TypeAlias, TypeVar
 
+from mypy_extensions import mypyc_attr
+
 from poolctl.runtime.lifeline import told_to_leave
 from poolctl.runtime.listen.door import AcceptingLoop, Door
 from poolctl.runtime.loop.source import Handler, Lifeline, Source
@@ -45,6 +47,7 @@ L = TypeVar("L")
 NewConnection: TypeAlias = Callable[[L, int, Peer, Service, Door], LoopConnection]
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ConnectionLoop(AcceptingLoop[Service]):
     """Serves the connections it owns, which ``new`` makes. ``limit``: the most connections at once; further ones are
     turned away with a 503."""

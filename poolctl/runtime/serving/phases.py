@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
+from poolctl import compiled
+
 
 class Phase(Enum):
     """The phase of a connection, with the timeout that applies."""
@@ -64,6 +66,9 @@ class Checked:
 
 
 def check(kind: type) -> None:
-    """Make a class of connections, and its subclasses, check each transition against the table."""
+    """Make a class of connections, and its subclasses, check each transition against the table. Does nothing to a
+    compiled class, whose attributes cannot be replaced."""
+    if compiled():
+        return
     name = "phase"
     setattr(kind, name, Checked(vars(kind)[name]))

@@ -15,6 +15,8 @@ import sys
 from asyncio import shield
 from collections.abc import Hashable, Mapping
 
+from mypy_extensions import mypyc_attr
+
 from poolctl.errors import ClientGone
 from poolctl.runtime.app.asgi.output import Exchanges
 from poolctl.runtime.app.awaited import Exchange
@@ -38,6 +40,7 @@ EAGER = sys.version_info >= (3, 12)  # does a task run its first step when it is
 AHEAD_REQUESTS = 64  # requests that wait for the one in flight, beyond which reading pauses
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class AsyncConnection(TaskConnection):
     """While the app has a request, the connection reads ahead as far as there is room, and notices the client's end.
     ``http``: its conversation; ``refused``: the status with which a request was refused, which is then its last; 0:

@@ -13,6 +13,8 @@ from collections.abc import Coroutine, Hashable, Mapping, Sequence
 from math import inf
 from typing import Any, ClassVar
 
+from mypy_extensions import mypyc_attr
+
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.protocol.output import GONE, HERE
 from poolctl.runtime.serving.client_connection import DRAIN
@@ -27,6 +29,7 @@ UNSENT_BYTES = 1024 * 1024  # that wait for the client, beyond which reading pau
 UNREAD_BYTES = 65536  # of a body, a stream or a WebSocket that wait for the app, beyond which reading pauses
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class TaskConnection(Connection[TaskLoop]):
     """A connection served by tasks. ``task``: the task that answers now; ``presence``: whether the client is still
     there."""

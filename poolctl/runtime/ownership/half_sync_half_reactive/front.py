@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import BinaryIO
 
+from mypy_extensions import mypyc_attr
+
 from poolctl.runtime.buffers.outbound import Outbound
 from poolctl.runtime.channels.parcel import FLAG_ENDED, FLAG_LAST
 from poolctl.runtime.dispatch import Dispatch
@@ -42,6 +44,7 @@ from poolctl.runtime.task import Peer, Task
 from poolctl.runtime.timeouts import Timeouts
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class LendingFront(AcceptingLoop[None], ABC):
     """Accepts connections, reads requests, lends. ``limit``: the most connections at once; ``waiting``: the most tasks
     that may wait."""

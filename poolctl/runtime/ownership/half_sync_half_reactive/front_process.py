@@ -11,6 +11,8 @@ from os import close
 from time import monotonic
 from typing import BinaryIO
 
+from mypy_extensions import mypyc_attr
+
 from poolctl.runtime.channels.inbox import Inbox, ProcessInbox, bells
 from poolctl.runtime.channels.notices import (
     BEGAN,
@@ -41,6 +43,7 @@ from poolctl.runtime.timeouts import Timeouts
 log = logging.getLogger("poolctl")
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ProcessLendingFront(LendingFront):
     """The front in a process of its own. ``returns``: the way back of the connections that it lent; ``notices``: the
     mold's messages about workers; ``awaited``: the workers are event loops, which take nothing while the app

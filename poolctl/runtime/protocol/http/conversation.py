@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, ClassVar
 
+from mypy_extensions import mypyc_attr
+
 from poolctl.runtime.buffers.spool import Spool
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.protocol.http.body import Keep
@@ -15,6 +17,7 @@ from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.task import Peer
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class HttpWorkerHalf(HttpReader):
     """The common base of HTTP/1 conversations.
 
@@ -54,6 +57,7 @@ class HttpWorkerHalf(HttpReader):
         self.successor = successor
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class HttpConversation(HttpWorkerHalf):
     """Yields complete requests, including pipelined ones (RFC 9112, 9.3.2)."""
 

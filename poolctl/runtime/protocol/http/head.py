@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
+from mypy_extensions import mypyc_attr
 
 from poolctl.runtime.protocol.failure import Failure
 from poolctl.runtime.protocol.http.line import (
@@ -71,6 +72,7 @@ def kind_of(name: bytes) -> int:
     return kind
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Recent:
     """The last ordinary head of any connection, and its parsed parts: HTTP/1.1 without a body or an upgrade.
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import logging
 from typing import ClassVar, Final
 
+from mypy_extensions import mypyc_attr
+
 from poolctl.runtime.protocol.failure import Failure
 from poolctl.runtime.protocol.http.body import ChunkedBody, Keep, LengthBody
 from poolctl.runtime.protocol.http.head import HEAD_END, HeadParser
@@ -22,6 +24,7 @@ log = logging.getLogger("poolctl.protocol")
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class HttpReader:
     """Subclasses handle the requests: ``_complete`` those without a body, ``_begin`` and ``_finish`` the others."""
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 from typing import Any, BinaryIO, Protocol, cast
 
+from mypy_extensions import mypyc_attr
+
 from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.task import Peer
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Provenance(Protocol):
     """Where a request comes from: its connection, or the client that proxies name. ``memo``: data that the app keeps
     as long as the connection lasts."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
+from mypy_extensions import mypyc_attr
+
 from poolctl.runtime.buffers.file_range import read_range
 from poolctl.runtime.protocol.http.encode import (
     HAS_CLOSE,
@@ -46,6 +48,7 @@ SentHeads: TypeAlias = list[tuple[bytes, bytes]]
 known_heads: dict[tuple[Any, ...], tuple[Status, int, int, bytes, SentHeads | None]] = {}
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class HttpResponse:
     """The answer to ``request``, sent through ``out``.
 

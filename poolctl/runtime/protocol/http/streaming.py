@@ -6,6 +6,8 @@ import functools
 import importlib.util
 import logging
 
+from mypy_extensions import mypyc_attr
+
 from poolctl.runtime.protocol.http.body import Keep
 from poolctl.runtime.protocol.http.conversation import HttpWorkerHalf
 from poolctl.runtime.protocol.http.inflow import Inflow
@@ -34,6 +36,7 @@ def _warn_once() -> None:
     log.warning("a client requested a WebSocket, which needs the package wsproto: pip install 'poolctl[websocket]'")
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class StreamingConversation(HttpWorkerHalf):
     """Requests as soon as their head is complete. One that has a body has it as its ``inflow``."""
 

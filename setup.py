@@ -1,0 +1,63 @@
+"""Compiles the hot path with mypyc, if POOLCTL_COMPILE is 1: what serves a request from the poller to the socket.
+
+    POOLCTL_COMPILE=1 pip install .
+
+Without it the package is pure Python, and needs no compiler. Everything else about the package is in pyproject.toml.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from setuptools import setup
+
+# What runs for each request. The options of parts, which are pydantic dataclasses, are not among it, nor is
+# serving/service.py: the log shows the stack of a request that took too long by the frames of its interpreter.
+MODULES = {
+    "": "scoreboard task",
+    "app/asgi": "scope",
+    "app/wsgi": "call environ file",
+    "buffers": "outbound",
+    "channels": "bell inbox parcel returns",
+    "listen": "door listener listening",
+    "loop": "loop registrations source",
+    "ownership/half_sync_half_async": "arrivals front",
+    "ownership/half_sync_half_reactive": "executor front front_process front_thread held_connection records",
+    "protocol": "output",
+    "protocol/http": "body conversation encode framer head inflow limits line reader request response streaming",
+    "routing": "room router",
+    "serving": "client_connection connection connection_loop leaving pace shared_connection",
+    "serving_async": "boundary connection task_connection",
+}
+GROUP = "poolctl.compiled"  # the shared library is poolctl/compiled__mypyc.*.so
+MYPY = "mypy>=1.19"
+
+
+def files() -> list[str]:
+    """Return the paths of the modules to compile, from the root of the project."""
+    return [
+        "/".join(filter(None, ("poolctl/runtime", folder, f"{name}.py")))
+        for folder, names in MODULES.items()
+        for name in names.split()
+    ]
+
+
+def extensions() -> dict[str, Any]:
+    """Return the arguments of ``setup`` that compile them; none without POOLCTL_COMPILE."""
+    if os.environ.get("POOLCTL_COMPILE") != "1":
+        return {}
+    try:
+        from mypyc.build import mypycify  # only where something is compiled
+    except ImportError:
+        return {"setup_requires": [MYPY]}  # pip asks for it, installs it, and calls this again
+    made = mypycify(
+        ["--ignore-missing-imports", *files()], group_name=GROUP, multi_file=True, opt_level="2", debug_level="0"
+    )
+    for extension in made:
+        extension.include_dirs.append(f"build/{os.path.dirname(GROUP.replace('.', '/'))}")  # of the group's header
+    return {"ext_modules": made}
+
+
+if __name__ == "__main__":
+    setup(**extensions())
