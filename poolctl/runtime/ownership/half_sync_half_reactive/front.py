@@ -8,6 +8,8 @@
 The client's socket stays in the front's poller while it is lent; as long as the connection has a ticket, the front only
 collects the bytes that arrive. A worker that dies leaves its ticket in the scoreboard; the mold reports it, and the
 front, which still has the connection, can answer 502 if nothing was sent.
+
+The file is long because lending, refusing and taking back share the table of lent connections.
 """
 
 from __future__ import annotations
