@@ -12,8 +12,8 @@ from typing import Any
 
 from setuptools import setup
 
-# What runs for each request. The options of parts, which are pydantic dataclasses, are not among it, nor is
-# serving/service.py: the log shows the stack of a request that took too long by the frames of its interpreter.
+# What runs for each request. Not among it: the options of parts, which are pydantic dataclasses; serving/service.py and
+# serving_async/boundary.py, by whose frames the log finds the stack of a request that took too long.
 MODULES = {
     "": "scoreboard task",
     "app/asgi": "scope",
@@ -28,7 +28,7 @@ MODULES = {
     "protocol/http": "body conversation encode framer head inflow limits line reader request response streaming",
     "routing": "room router",
     "serving": "client_connection connection connection_loop leaving pace shared_connection",
-    "serving_async": "boundary connection task_connection",
+    "serving_async": "connection task_connection",
 }
 GROUP = "poolctl.compiled"  # the shared library is poolctl/compiled__mypyc.*.so
 MYPY = "mypy>=1.19"

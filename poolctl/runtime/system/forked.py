@@ -45,6 +45,15 @@ class DescriptorHolder(Protocol):
         """All its descriptors at this moment."""
 
 
+class HolderReference:
+    """Stands for a holder that cannot be referred to weakly, as objects of compiled classes; the holder keeps it."""
+
+    __slots__ = ("__weakref__", "descriptors")
+
+    def __init__(self, holder: DescriptorHolder) -> None:
+        self.descriptors = holder.descriptors
+
+
 class _Held:
     """What this process holds. ``fixed``: descriptors for as long as it lives; ``holders``: objects with descriptors of
     their own; ``rows``: the scoreboard rows of its services; ``doors``: addresses whose connections are clients."""

@@ -62,12 +62,13 @@ KNOWN_CONVERSATIONS: Final = 1024
 class Borrowed(Sending):
     """The borrowed connection, as the app's Output."""
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("_reference",)
 
     def __init__(self, observer: Observer | None) -> None:
         super().__init__(observer)
         self.fd = -1  # nothing is borrowed
-        forked.register(self)
+        self._reference = forked.HolderReference(self)
+        forked.register(self._reference)
 
     def descriptors(self) -> tuple[int, ...]:
         """The descriptor of the connection; -1 while none is borrowed."""
