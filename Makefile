@@ -6,6 +6,8 @@
 # make faults the long forms of all tests: every model, every combination
 # make fuzz   fuzz every kind of server, with thousands of malformed connections per protocol, and draw the input of
 #             tests anew, twenty times as much
+# make compiled  compile the hot path in a copy of this tree, build/compiled, and run the tests that start servers there;
+#             needs a C compiler and Python's headers
 # make speed  check speed limits, on a quiet machine: validate, the guard around plugins
 # make words  run the tests that know all words and keys: after a new one, the places that miss it
 # make docs   generate what comes from the code: tables and diagrams of docs/, topologies/poolctl.schema.json
@@ -30,7 +32,7 @@ FAST := $(addprefix tests/,assembly cli config description proposal runtime supe
 WORDS := $(addprefix tests/,$(addprefix docs/test_,language.py places.py drawn.py) description assembly/fitting \
 	assembly/test_registry.py $(addprefix config/test_,load.py diagnostics.py broken.py) runtime/dispatch)
 
-.PHONY: run test words check coverage short faults fuzz speed docs bench clean
+.PHONY: run test words check coverage short faults fuzz compiled speed docs bench clean
 
 run: $(VENV)/installed
 	@exec $(BIN)/poolctl run $(TOPOLOGY)
@@ -54,6 +56,17 @@ faults: $(VENV)/installed-dev
 fuzz: $(VENV)/installed-dev
 	$(PYTEST) -n 2 -m fuzz tests/fuzz
 	$(PYTEST) -n 2 -m hypothesis --hypothesis-profile=fuzz
+
+# Those that call the code as its users do, and none that replaces a part of it.
+SERVED := $(addprefix tests/,applications fuzz operations topologies)
+
+compiled: $(VENV)/installed-dev
+	rm -rf build/compiled && mkdir -p build/compiled
+	git ls-files -z | xargs -0 cp --parents -t build/compiled
+	$(PYTHON) -m venv build/compiled/$(VENV)
+	cd build/compiled && $(BIN)/python -m pip install --quiet --editable '.[dev]'
+	cd build/compiled && POOLCTL_COMPILE=1 $(BIN)/python setup.py --quiet build_ext --inplace --parallel 2
+	cd build/compiled && $(BIN)/poolctl --version && $(PYTEST) -n $(JOBS) --dist worksteal $(SERVED)
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python tests/docs/drawn.py
