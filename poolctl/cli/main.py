@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from poolctl import __version__, compiled
+from poolctl import __version__
 from poolctl.cli import usage
 from poolctl.cli.output import echo
+from poolctl.compiled import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,8 +15,9 @@ from harness.forms import short
 from harness.machine import PATIENCE
 from typer.testing import CliRunner
 
-from poolctl import __version__, compiled
+from poolctl import __version__
 from poolctl.cli.main import COMMANDS, cli
+from poolctl.compiled import compiled
 
 ROOT = Path(__file__).parents[2]
 FULL = str(ROOT / "topologies" / "full.yaml")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from poolctl import compiled
+from poolctl.compiled import compiled
 
 
 class Phase(Enum):
