@@ -30,12 +30,9 @@ class Given:
     @property
     def file(self) -> str:
         """The absolute path of the topology; empty if it came from standard input, or is an app."""
-        inputs = self.inputs
-        return (
-            ""
-            if inputs.text is not None or inputs.file == "-"
-            else os.path.abspath(os.path.join(self.folder, inputs.file))
-        )
+        if self.inputs.text is not None or self.inputs.file == "-":
+            return ""
+        return os.path.abspath(os.path.join(self.folder, self.inputs.file))
 
     @property
     def watched(self) -> WatchedFiles:

@@ -1,4 +1,4 @@
-"""HTTP/2 clients that always have streams open, during a change: they are told soon, and lose nothing."""
+"""HTTP/2 clients that always have streams open, during a change: they get GOAWAY soon, and lose nothing."""
 
 from __future__ import annotations
 

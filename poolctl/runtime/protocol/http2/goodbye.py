@@ -1,4 +1,4 @@
-"""The end of an HTTP/2 connection that the server leaves, told twice so that no request on its way is lost.
+"""The end of an HTTP/2 connection that the server leaves, announced twice so that no request on its way is lost.
 
     leave --> GOAWAY with the highest number there is, and a moment later a PING
               the client opens no more streams; those that were on their way are answered
@@ -32,7 +32,7 @@ class Goodbye:
         self.frames = b""
         self.last: int | None = None
         self._h2 = h2
-        self._patience = inf  # when a client with open streams is told too, in seconds of the monotonic clock
+        self._patience = inf  # when a client with open streams gets GOAWAY too, in seconds of the monotonic clock
         self._told = self._asked = False  # the first GOAWAY was sent; the PING was
 
     def leave(self, now: float, *, busy: bool) -> None:
