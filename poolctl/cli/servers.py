@@ -289,6 +289,8 @@ def not_running(name: str, sockets: Iterable[Located]) -> NoReturn:
     searched = ", ".join(dict.fromkeys(folders()))
     near = similar(name, dict.fromkeys(each.name for each in sockets)) if name else None
     suggestion = f'; did you mean "{near}"?' if near else ""
+    if name.endswith(TOPOLOGY) and not os.path.exists(name):
+        suggestion = "; that file does not exist either: check the path"
     echo(f"{message} (searched {searched} and /proc/net/unix){suggestion}", err=True)
     raise typer.Exit(NOT_RUNNING)
 

@@ -209,7 +209,8 @@ class Scale(PoolChange):
             raise Refused(f"{to!r:.40} is not a number of workers", "use for instance 4, +2, -1 or auto")
         size = pool.size + int(to) if to[0] in "+-" else int(to)
         if not 1 <= size <= MOST_WORKERS:
-            raise Refused(f"a pool has between 1 and {MOST_WORKERS} workers, not {size}", "use stop to end the server")
+            fix = "choose fewer" if size > MOST_WORKERS else "use stop to end the server"
+            raise Refused(f"a pool has between 1 and {MOST_WORKERS} workers, not {size}", fix)
         return size
 
     def late(self) -> str:

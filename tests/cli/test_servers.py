@@ -59,6 +59,15 @@ def test_a_file_or_a_folder(make: Make, control_folder: Path, capsys: pytest.Cap
     assert one(str(file)) == mine
 
 
+def test_a_file_that_does_not_exist(make: Make, control_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make("cake", 4711, status=running("/elsewhere/topology.yaml"))
+    with pytest.raises(typer.Exit):
+        one("quickstrat.yaml")
+    error = capsys.readouterr().err
+    assert error.startswith("quickstrat.yaml is not running (searched ")
+    assert error.endswith("; that file does not exist either: check the path\n")
+
+
 def test_two_servers_of_one_file(make: Make, control_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = control_folder / "topology.yaml"
     for number in (1, 2):

@@ -103,6 +103,7 @@ def test_scale_and_what_status_says_of_it(managed: Workers) -> None:
         ("1.5", r"error: '1.5' is not a number of workers; .*"),
         ("٣", r"error: '٣' is not a number of workers; .*"),
         ("0", r"error: a pool has between 1 and 4096 workers, not 0; use stop to end the server"),
+        ("99999", r"error: a pool has between 1 and 4096 workers, not 99999; choose fewer"),
         ("-2", r"error: a pool has between 1 and 4096 workers, not 0; use stop to end the server"),
         ("+99999", r"error: a pool has between 1 and 4096 workers, not 100001; .*"),
         ("4097", r"error: a pool has between 1 and 4096 workers, not 4097; .*"),
