@@ -12,12 +12,12 @@ from typing import Any
 
 from setuptools import setup
 
-# What runs for each request. Not among it: the options of parts, which are pydantic dataclasses; serving/service.py and
+# What runs for each request. Not among it: the options of parts, which are pydantic dataclasses; serving/frames.py and
 # serving_async/boundary.py, by whose frames the log finds the stack of a request that took too long.
 MODULES = {
     "": "scoreboard task",
     "app/asgi": "scope",
-    "app/wsgi": "call environ file",
+    "app/wsgi": "call environ file single",
     "buffers": "outbound",
     "channels": "bell inbox parcel returns",
     "listen": "door listener listening",
@@ -27,7 +27,7 @@ MODULES = {
     "protocol": "output",
     "protocol/http": "body conversation encode framer head inflow limits line reader request response streaming",
     "routing": "room router",
-    "serving": "client_connection connection connection_loop leaving pace shared_connection",
+    "serving": "client_connection connection connection_loop leaving pace service shared_connection",
     "serving_async": "connection task_connection",
 }
 GROUP = "poolctl.compiled"  # the shared library is poolctl/compiled__mypyc.*.so

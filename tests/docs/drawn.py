@@ -52,7 +52,7 @@ def states(module: Any) -> str:
     first = next(iter(steps))
     lines = [f"    [*] --> {first}"]
     lines += [f"    {before} --> {after}" for before, afters in steps.items() for after in afters]
-    lines += [f"    {before} --> [*]" for before, afters in steps.items() if not afters]
+    lines += [f"    {before} --> [*]" for before, afters in steps.items() if afters in ([], [first])]
     return "```mermaid\nstateDiagram-v2\n" + "\n".join(lines) + "\n```\n"
 
 

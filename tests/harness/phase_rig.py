@@ -172,6 +172,9 @@ class Answering:
     def __init__(self) -> None:
         self.answer: Callable[[Any, Any], bool] = lambda request, out: True
 
+    def serving(self) -> Any:
+        return self.serve
+
     def serve(self, request: Any, out: Any) -> bool:
         return self.answer(request, out)
 

@@ -74,6 +74,11 @@ class App(ABC):
         nothing was sent.
         """
 
+    def serving(self) -> Callable[[Any, Output], bool]:
+        """Return what does the same as ``serve``, with as few calls as possible. Called after ``load``, once for each
+        thread."""
+        return self.serve
+
 
 class AsyncApp(App):
     """An app that a worker awaits, with many requests in flight at once."""

@@ -120,14 +120,21 @@ class Registrations(Generic[S]):
     def closing(self, handler: AnyHandler) -> None:
         """Remove a handler that is about to close its descriptor. It is unregistered here because epoll drops it only
         with its last duplicate, and a process that the app has started may have one."""
+        if not (self.shared or handler.watched):  # only its own thread knows it
+            if self.handlers.get(handler.fd) is handler:
+                del self.handlers[handler.fd]
+        else:
+            self._forget(handler)
+        if self._paused:
+            self._next_look = 0.0  # its descriptor is about to be free
+
+    def _forget(self, handler: AnyHandler) -> None:
         with self._lock:
             if self.handlers.get(handler.fd) is handler:
                 del self.handlers[handler.fd]
                 if handler.watched:
                     with contextlib.suppress(FileNotFoundError):  # not registered yet, or muted
                         self.poller.unregister(handler.fd)
-        if self._paused:
-            self._next_look = 0.0  # its descriptor is about to be free
 
     def renew(self, handler: Handler[S]) -> None:
         """Make the poller report a handler's pending events again, since a one-shot event or an edge may have been

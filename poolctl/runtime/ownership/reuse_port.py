@@ -22,7 +22,7 @@ class ReusePort(Ownership):
         loop = site.connection_loop(life, shared=site.threads > 1)
         place = life.place if life.place >= 0 else worker
         for group in site.listeners:
-            listen(loop, group[place], loop.accept)
+            listen(loop, group[place], loop.accept, rushes=True)
             for listener in [*group[:place], *group[place + 1 :]] if site.workers > site.size else ():
                 listener.release()
         return site.threads_of(loop, worker)

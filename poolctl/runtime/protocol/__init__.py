@@ -95,6 +95,10 @@ class Conversation(Interface):
         """Return what to send when the connection ends, instead of the protocol's ``refusal``."""
         return refusal
 
+    def renew(self, peer: Peer) -> None:
+        """Serve another client of the same door as if this object were new. Called only if ``Protocol.renews``."""
+        raise TypeError(f"a {type(self).__name__} serves one client")
+
 
 @runtime_checkable
 class Framer(Interface):
@@ -191,6 +195,8 @@ class Protocol(ABC):
     marks_requests: ClassVar[bool]  # can it tell where a request ends?
     # has a connection no state between two requests, so that another process can go on with it?
     portable: ClassVar[bool] = False
+    # can its conversations serve one client after another (``Conversation.renew``)?
+    renews: bool = False
     inspected: bool = False  # must framers keep the head of each request in ``asked``? Provisioned
     alpn: tuple[str, ...] = ()  # its ALPN names (RFC 7301), if clients can choose it; most preferred first
     witness: Callable[[int, Peer, bytes], None] = staticmethod(unseen)  # logs refused requests; provisioned

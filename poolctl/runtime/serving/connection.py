@@ -14,7 +14,7 @@ import contextlib
 from collections.abc import Hashable, Sequence
 from os import close, read
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
 
 from mypy_extensions import mypyc_attr
 
@@ -31,6 +31,8 @@ from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked
 from poolctl.runtime.system.poller import IN, OUT
 from poolctl.runtime.task import NOBODY, Peer
+
+SPARE_CONNECTIONS: Final = 256  # most connections that a loop keeps for the next clients of one door
 
 if TYPE_CHECKING:
     from poolctl.runtime.protocol.http2.conversation import Http2Conversation
@@ -61,13 +63,18 @@ L = TypeVar("L", bound=ServedLoop)
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Connection(ClientConnection[Service, L], Generic[L]):
-    """Reads, lets the app answer requests in order, and keeps the bytes that the client does not take."""
+    """Reads, lets the app answer requests in order, and keeps the bytes that the client does not take.
+
+    Once it is closed it can serve another client of the same door, which saves making it and its conversation
+    (``renew``). ``spares``: where it waits for that; None if it cannot.
+    """
 
     delivery = Delivery.EDGE
 
-    __slots__ = ("conversation", "loop")
+    __slots__ = ("conversation", "loop", "spares")
 
-    def __init__(self, loop: L, fd: int, conversation: Conversation) -> None:
+    def __init__(self, loop: L, fd: int, conversation: Conversation, spares: list[Any] | None = None) -> None:
+        self.spares = spares
         # ClientConnection.__init__ inlined: saves 2 % of a request on a new connection
         self.began = False
         self.outbound = None
@@ -81,6 +88,21 @@ class Connection(ClientConnection[Service, L], Generic[L]):
         self.since = loop.now
         self.loop = loop
         self.conversation = conversation
+
+    def renew(self, fd: int, peer: Peer) -> None:
+        """Serve another client of the same door as if this object were new."""
+        self.conversation.renew(peer)
+        loop = self.loop
+        self.began = False
+        self.outbound = None
+        self.observer = None
+        self.last = False
+        self.fd = fd
+        self.mask = IN
+        self.watched = False
+        self.leaving = WARNED if loop.noticing else loop.draining and not loop.moving
+        self.since = loop.now
+        self.phase = NEW
 
     @property
     def incoming(self) -> Conversation:
@@ -302,9 +324,19 @@ class Connection(ClientConnection[Service, L], Generic[L]):
                 if forked.seen():
                     forked.shut(self.fd)
                 close(self.fd)
+            if self.spares is not None:
+                self._spare()
+
+    def _spare(self) -> None:
+        """Wait for another client. In a loop of one thread no caller does more with a closed connection than to look at
+        its phase, and none takes the next client before it has returned."""
+        spares = self.spares
+        if spares is not None and len(spares) < SPARE_CONNECTIONS and not self.loop.draining:
+            spares.append(self)
 
     def abort(self, service: Service) -> None:
         """End the connection after an exception, with a 500 if nothing was sent."""
+        self.spares = None  # whatever raised may have it still
         if self.phase is not CLOSED and not self.began:
             with contextlib.suppress(ClientGone):
                 self.send(service.protocol.refusal_to(self.conversation.line, 500))

@@ -35,6 +35,9 @@ class LoopConnection(Handler[Service], Protocol):
     def begin(self, service: Service) -> None:
         """Serve the bytes that came with the connection; then wait for more."""
 
+    def renew(self, fd: int, peer: Peer) -> None:
+        """Serve another client of the same door as if this object were new."""
+
     def was_reset(self, events: int) -> bool:
         """Whether the client has left with a reset, so that its requests need no response."""
 
@@ -66,6 +69,7 @@ class ConnectionLoop(AcceptingLoop[Service]):
     ) -> None:
         super().__init__(lifeline, timeouts, limit, shared=shared, loops=loops, clock=clock, poller=poller)
         self._new: NewConnection[Self] = new
+        self._spares: dict[Door, list[LoopConnection]] = {}  # closed connections, for the next clients of each door
         self._current_limit: Callable[[], int] | None = None
         self.left_to_others: list[Source[Service]] = []  # what this worker shares with others that go on when it leaves
         # Until then new connections may have waited while this loop was busy: for as long again as it was busy.
@@ -91,11 +95,29 @@ class ConnectionLoop(AcceptingLoop[Service]):
         if leave >= 0:
             self.add_source(Leave(self, leave, self.left_to_others))
 
+    def spares_of(self, door: Door) -> list[LoopConnection] | None:
+        """Return where closed connections of this door wait for its next clients; None if its protocol does not allow
+        that."""
+        return self._spares.setdefault(door, []) if door.protocol.renews else None
+
+    def _connection(self: Self, fd: int, peer: Peer, service: Service, door: Door) -> LoopConnection:
+        """Return a connection for a new client, one that served another client if there is one."""
+        spares = self._spares.get(door)
+        if spares:
+            try:
+                connection = spares.pop()
+            except IndexError:
+                pass  # another thread of this loop was faster
+            else:
+                connection.renew(fd, peer)
+                return connection
+        return self._new(self, fd, peer, service, door)
+
     def serve(self: Self, fd: int, peer: Peer, service: Service, door: Door) -> None:
         """Serve a connection that has come through its door. Its first bytes have usually arrived with it, so they are
         read before the poller waits for them."""
         try:
-            connection = self._new(self, fd, peer, service, door)
+            connection = self._connection(fd, peer, service, door)
             self.handlers[fd] = connection  # from now on a drain waits for it
             away = self.now - self.before
             if away > WAITED_SECONDS:

@@ -10,7 +10,8 @@ from poolctl.runtime.serving.shared_connection import Ceded, Greeted, SharedConn
 
 def connection_of(app: App, *, shared: bool) -> NewConnection[ConnectionLoop]:
     """Return the function that makes an app's connections. ``shared``: several threads run their loop."""
-    kind = SharedConnection if shared else Connection
     if isinstance(app, ConnectionApp):
-        kind = Greeted if app.greets else Ceded
-    return lambda loop, fd, peer, service, door: kind(loop, fd, door.conversation(peer))
+        owned = Greeted if app.greets else Ceded
+        return lambda loop, fd, peer, service, door: owned(loop, fd, door.conversation(peer))
+    kind = SharedConnection if shared else Connection
+    return lambda loop, fd, peer, service, door: kind(loop, fd, door.conversation(peer), loop.spares_of(door))

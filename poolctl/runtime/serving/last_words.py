@@ -3,9 +3,8 @@ process is ended.
 
     sys._current_frames() --> the frame of Service.answer in each thread --> its request, and the stack above it
 
-Nothing is kept for this while requests are served: the frames have it all. They are those of the interpreter, so a
-request is missing where ``Service`` is compiled (Cython, mypyc), or
-where a greenlet has it that is not running; then ``Life`` writes the bare stacks of all threads instead.
+Nothing is kept for this while requests are served: the frames have it all (``frames.py``). A request is missing where a
+greenlet has it that is not running; then ``Life`` writes the bare stacks of all threads instead.
 """
 
 from __future__ import annotations
@@ -18,14 +17,12 @@ from time import monotonic_ns
 from types import FrameType
 
 from poolctl.runtime.scoreboard import SINCE
+from poolctl.runtime.serving.frames import frame_codes
 from poolctl.runtime.serving.request_line import shown
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system.user_frames import formatted, frames_within
 
 log = logging.getLogger("poolctl")
-
-_ANSWER = getattr(Service.answer, "__code__", None)
-_CONVERSE = getattr(Service.converse, "__code__", None)
 
 
 def log_threads() -> int:
@@ -57,9 +54,10 @@ def thread_name(ident: int) -> str:
 
 def _serving() -> Iterator[tuple[str, FrameType, FrameType]]:
     """The name, the innermost frame and the frame of the service of each thread that serves."""
+    codes = frame_codes(Service.answer, Service.converse)
     for ident, innermost in sys._current_frames().items():
         frame: FrameType | None = innermost
-        while frame is not None and frame.f_code is not _ANSWER and frame.f_code is not _CONVERSE:
+        while frame is not None and frame.f_code not in codes:
             frame = frame.f_back
         if frame is not None:
             yield thread_name(ident), innermost, frame

@@ -24,7 +24,7 @@ class Phase(Enum):
     SENDING = "the client has yet to read part of the response; timeouts.write"
     FINISHING = "as SENDING, and the connection closes afterwards; timeouts.write"
     IDLE = "kept open for the next request; timeouts.idle"
-    CLOSED = "the end: the descriptor is closed or belongs to another object"
+    CLOSED = "the end: the descriptor is closed or belongs to another object, and this one may serve another client"
 
 
 NEW, READING, ANSWERING, SENDING, FINISHING, IDLE, CLOSED = Phase
@@ -36,7 +36,7 @@ TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
     SENDING: frozenset((ANSWERING, IDLE, CLOSED)),
     FINISHING: frozenset((CLOSED,)),
     IDLE: frozenset((READING, ANSWERING, SENDING, CLOSED)),
-    CLOSED: frozenset(),
+    CLOSED: frozenset((NEW,)),
 }
 WAITS_FOR_REQUEST = frozenset((NEW, READING, IDLE))
 

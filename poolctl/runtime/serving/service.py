@@ -4,7 +4,7 @@
 
 Each thread of a worker has one service. Sync apps go through ``answer``, which has all steps inlined: saves 5 % of a
 request (docs/performance.md). Async apps are called by ``serving_async.boundary``, in whose task the steps are
-separate.
+separate. The file is long because it has the steps in both forms.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from time import monotonic_ns
 from typing import Any, NamedTuple
 from typing import Protocol as Interface
 
+from mypy_extensions import mypyc_attr
+
 from poolctl.errors import ClientGone, comes_of_leaving
 from poolctl.runtime.app import App, ConnectionApp
 from poolctl.runtime.buffers.observer import Observer, observers
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.protocol.output import ReusedOutput
 from poolctl.runtime.scoreboard import CUT, FAILED, REQUESTS, SECONDS, SINCE
+from poolctl.runtime.serving.frames import framed, framed_conversation
 from poolctl.runtime.serving.request_line import line_of, shown
 from poolctl.runtime.serving.stream_limit import StreamWatch, log_cut
 from poolctl.runtime.system import forked
@@ -80,6 +83,7 @@ class Refusable(Interface):
         """Send ``data``. Raises ClientGone."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Service:
     """The error boundary of one thread of a worker. ``row``: its row of the scoreboard.
 
@@ -105,7 +109,8 @@ class Service:
         self._streams = streams
         # first: what is not sent is not observed
         self.observer = observers(streams, *watching, None if entries is None else entries.observer)
-        self._serve = app.serve if streams is None else streams.ends(app.serve)
+        serve = app.serving()
+        self._serve = framed(serve if streams is None else streams.ends(serve), self)
         self._context = (context or copy_context()).copy
 
     # an app that is called
@@ -160,7 +165,7 @@ class Service:
         """Let an app that owns the connection run until it returns. Never raises because of the app or the client."""
         assert isinstance(self.app, ConnectionApp)  # the loops check before they give a connection away
         try:
-            self._context().run(self.app.converse, sock, received, idle, write, peer)
+            self._context().run(framed_conversation(self.app.converse, self), sock, received, idle, write, peer)
         except (ClientGone, TimeoutError) as error:
             log.info("a conversation ended: %s", error)
         except BaseException as error:  # noqa: BLE001  # raised by the app

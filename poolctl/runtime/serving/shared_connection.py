@@ -41,8 +41,8 @@ class SharedConnection(Connection[ServedLoop]):
 
     __slots__ = ("_broken", "_turn", "again", "hung")
 
-    def __init__(self, loop: ServedLoop, fd: int, conversation: Conversation) -> None:
-        super().__init__(loop, fd, conversation)
+    def __init__(self, loop: ServedLoop, fd: int, conversation: Conversation, spares: list[Any] | None = None) -> None:
+        super().__init__(loop, fd, conversation, spares)
         self.again = False
         self.hung = False
         self._turn = Lock()
@@ -52,9 +52,21 @@ class SharedConnection(Connection[ServedLoop]):
         """Begin under the lock: during a drain another thread may close the connection once the lock is free."""
         with self._turn:
             self._serve(service)
-            if self.phase is not CLOSED:
+            closed = self.phase is CLOSED
+            if not closed:
                 self.loop.add(self)
-        self._take_turns(service)
+        if not closed:
+            self._take_turns(service)
+        elif self.spares is not None:  # no other thread has got it from the poller
+            Connection._spare(self)
+
+    def renew(self, fd: int, peer: Peer) -> None:
+        self.again = self.hung = False
+        self._broken = 0
+        super().renew(fd, peer)
+
+    def _spare(self) -> None:
+        """Do nothing: another thread may still be about to serve it."""
 
     def on_event(self, events: int, service: Service) -> None:
         if events & END_EVENTS:

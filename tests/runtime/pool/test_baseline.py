@@ -41,6 +41,9 @@ class Shout:
     owns_connection = False
     asynchronous = False
 
+    def serving(self) -> Any:
+        return self.serve
+
     def serve(self, request: bytes, out: Any) -> bool:
         out.send(request.upper() + b"\n")
         return True

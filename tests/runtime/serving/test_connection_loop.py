@@ -195,5 +195,6 @@ def test_who_ends_in_the_door_is_counted_once(rig: LoopRig) -> None:
 def test_several_threads_need_another_connection(shared: bool, kind: type) -> None:
     app: Any = Answering()
     new: Any = connection_of(app, shared=shared)
-    loop: Any = type("Loop", (), {"now": 0.0, "draining": False, "noticing": False})()
+    nobody = {"now": 0.0, "draining": False, "noticing": False, "spares_of": lambda self, door: None}
+    loop: Any = type("Loop", (), nobody)()
     assert type(new(loop, 0, PEER, None, Door(Http()))) is kind

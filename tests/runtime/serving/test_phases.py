@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from harness.phase_rig import TIMEOUTS, HeldRig, Rig, ServedRig, Step, noted
+from harness.phase_rig import PEER, TIMEOUTS, HeldRig, Rig, ServedRig, Step, noted
 
 from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.scoreboard import CUT, FAILED
@@ -138,6 +139,20 @@ def test_the_last_answer_goes_out_before_the_end(served: ServedRig, steps: list[
     assert served.phase is FINISHING
     assert served.take() == LARGE
     assert steps == [(NEW, ANSWERING), (ANSWERING, FINISHING), (FINISHING, CLOSED)]
+
+
+def test_a_closed_connection_serves_another_client(served: ServedRig, steps: list[Step]) -> None:
+    served.app.answer = answers(OK, keep=False)
+    served.send(GET)
+    before = served.connection
+    near, other = socket.socketpair()
+    near.setblocking(False)
+    with other:
+        served.loop.accept(near.detach(), PEER, served.service, served.door)
+        assert list(served.loop.handlers.values())[-1] is before
+        assert before.phase is NEW
+        before.close(served.service)
+    assert steps[1:3] == [(ANSWERING, CLOSED), (CLOSED, NEW)]
 
 
 @pytest.mark.parametrize(
@@ -426,6 +441,13 @@ def walk_held(test: Callable[..., None], *more: Any) -> Callable[[list[Step]], N
     return walk
 
 
+def used_again(steps: list[Step]) -> None:
+    rig = ServedRig(Http())
+    rig.accept()
+    test_a_closed_connection_serves_another_client(rig, steps)
+    rig.close()
+
+
 def left_while(*sent: bytes) -> Callable[[list[Step]], None]:
     def walk(steps: list[Step]) -> None:
         rig = ServedRig(Http())
@@ -468,6 +490,7 @@ WALKS: list[Callable[[list[Step]], None]] = [
     walk_served(test_what_the_app_raises_is_answered),
     walk_held(test_lent_and_kept),
     walk_held(test_what_is_left_is_sent_by_the_front),
+    used_again,
     left_while(),
     left_while(GET[:5]),
     left_while(GET),

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from poolctl.runtime.app import App, Surroundings
 from poolctl.runtime.app.functions.target import load_wsgi
-from poolctl.runtime.app.wsgi.call import Application, answer
+from poolctl.runtime.app.wsgi.call import Application, Calls
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.protocol.output import Output
-
-log = logging.getLogger("poolctl.app")
 
 
 @dataclass
@@ -31,29 +29,24 @@ class WsgiApp(App):
     def load(self, surroundings: Surroundings) -> None:
         """Import the application. Raises AppError."""
         self._surroundings = surroundings
-        self._reported: set[str] = set()
-        self._application: Application = self.find()
+        application: Application = self.find()
         if surroundings.page is not None:
-            self._application = surroundings.page.wrap_wsgi(self._application)
+            application = surroundings.page.wrap_wsgi(application)
+        self._calls = Calls(application, surroundings)
 
     def warm(self) -> None:
         if self._surroundings.warm:
             from poolctl.runtime.app.warm import warm_wsgi  # few topologies have warm requests
 
-            warm_wsgi(self._application, self._surroundings.warm)
+            warm_wsgi(self._calls.application, self._surroundings.warm)
 
     def serve(self, request: HttpRequest, out: Output) -> bool:
         """Call the application and send its response. Return whether the connection may be kept."""
-        call = answer(self._application, self._surroundings, request, out)
-        if call.mismatch:
-            self._report(call.mismatch, request)
-        return call.keep
+        return self._calls.answer(request, out)
 
-    def _report(self, mismatch: str, request: HttpRequest) -> None:
-        kind = "longer" if "longer" in mismatch else "shorter"
-        if kind not in self._reported:
-            self._reported.add(kind)
-            log.error("%s %r: %s (logged once)", request.method, request.target.decode("latin-1"), mismatch)
+    def serving(self) -> Callable[[Any, Output], bool]:
+        """Return what does the same as ``serve``."""
+        return self._calls.answer
 
 
 @dataclass

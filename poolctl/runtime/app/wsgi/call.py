@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
+from poolctl.errors import ClientGone
 from poolctl.runtime.app import Surroundings
-from poolctl.runtime.app.wsgi.environ import EnvironMemo, fill, template
+from poolctl.runtime.app.wsgi.environ import EnvironMemo
 from poolctl.runtime.app.wsgi.file import FileWrapper, regular
+from poolctl.runtime.app.wsgi.single import of_single
 from poolctl.runtime.protocol.http.request import EMPTY, HttpRequest
 from poolctl.runtime.protocol.http.response import HttpResponse
 from poolctl.runtime.protocol.output import Output
+
+log = logging.getLogger("poolctl.app")
 
 Application: TypeAlias = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Headers: TypeAlias = list[tuple[str, str]]
@@ -43,34 +48,71 @@ class Call(HttpResponse):
         self.write(chunk)
 
 
-def answer(application: Application, surroundings: Surroundings, request: HttpRequest, out: Output) -> Call:
-    """Call the application and send its response. Raises what the application raises."""
-    conversation = request.conversation
-    memo = conversation.memo
-    if memo is not None:
-        environ = memo.environ(request)
-    elif request.keep_alive:
-        memo = conversation.memo = EnvironMemo(conversation.peer, surroundings, conversation.scheme)
-        environ = memo.environ(request)
-    else:  # the only request of its connection: a memo would not pay
-        environ = fill(template(conversation.peer, surroundings, conversation.scheme), request)
-    call = Call(request, out)
-    try:
-        result = application(environ, call.start_response)
-        kind = type(result)
-        if (kind is list or kind is tuple) and call._status is not None and not call._headed:
-            for chunk in result:
-                if type(chunk) is not bytes:
-                    _check(chunk)
-            call.whole(result)  # type: ignore[arg-type]
-        elif kind is FileWrapper:
-            send_wrapped(call, result)  # type: ignore[arg-type]
-        else:
-            stream(call, result)
-    finally:
-        if request.body is not EMPTY:
-            request.body.close()
-    return call
+class _Over:
+    """Takes the place of the output of a call that is over, whose connection may have another client by now."""
+
+    last = True
+    began = True
+    observer = None
+
+    def send(self, data: bytes) -> None:
+        """Raise ClientGone: the application has kept ``write`` and calls it too late."""
+        raise ClientGone("the response is complete")
+
+    def send_file(self, file: int, offset: int, count: int) -> None:
+        """As ``send``."""
+        self.send(b"")
+
+
+CALL_OVER: Output = _Over()
+
+
+class Calls:
+    """Calls one application, in any thread."""
+
+    def __init__(self, application: Application, surroundings: Surroundings) -> None:
+        self.application = application
+        self._surroundings = surroundings
+        self._reported: set[str] = set()
+
+    def answer(self, request: HttpRequest, out: Output) -> bool:
+        """Call the application and send its response. Returns whether the connection may be kept. Raises what the
+        application raises."""
+        conversation = request.conversation
+        memo = conversation.memo
+        if memo is not None:
+            environ = memo.environ(request)
+        elif request.keep_alive:
+            memo = conversation.memo = EnvironMemo(conversation.peer, self._surroundings, conversation.scheme)
+            environ = memo.environ(request)
+        else:  # the only request of its connection: a memo would not pay
+            environ = of_single(request, conversation.peer, self._surroundings, conversation.scheme)
+        call = Call(request, out)
+        try:
+            result = self.application(environ, call.start_response)
+            kind = type(result)
+            if (kind is list or kind is tuple) and call._status is not None and not call._headed:
+                for chunk in result:
+                    if type(chunk) is not bytes:
+                        _check(chunk)
+                call.whole(result)  # type: ignore[arg-type]
+            elif kind is FileWrapper:
+                send_wrapped(call, result)  # type: ignore[arg-type]
+            else:
+                stream(call, result)
+        finally:
+            call.out = CALL_OVER
+            if request.body is not EMPTY:
+                request.body.close()
+        if call.mismatch:
+            self._report(call.mismatch, request)
+        return call.keep
+
+    def _report(self, mismatch: str, request: HttpRequest) -> None:
+        kind = "longer" if "longer" in mismatch else "shorter"
+        if kind not in self._reported:
+            self._reported.add(kind)
+            log.error("%s %r: %s (logged once)", request.method, request.target.decode("latin-1"), mismatch)
 
 
 def send_wrapped(call: Call, wrapper: FileWrapper) -> None:

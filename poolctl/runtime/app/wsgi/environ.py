@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from io import BytesIO
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from poolctl.runtime.app import Surroundings
@@ -20,10 +20,9 @@ from poolctl.runtime.task import Peer
 _keys: dict[bytes, str] = {}
 
 
-# The headers of the last connection with a single request and, once they were received twice, their variables. Clients
-# that open a connection for each request, such as health checks and load generators, repeat their headers. Saves
-# decoding them. Replaced as a whole, so threads need no lock.
-_recent: list[tuple[object, dict[str, str] | None]] = [(None, None)]
+# The variables that depend on no client, by server, scheme and surroundings. Saves building them for each connection.
+_commons: dict[tuple[str, str, str, bool, bool], dict[str, Any]] = {}
+MEMO_SERVERS: Final = 64  # entries of that memo: a proxy's header may name any server
 
 
 class Errors:
@@ -53,35 +52,59 @@ ERRORS = Errors()
 
 
 def template(peer: Peer, surroundings: Surroundings, scheme: str = "http") -> dict[str, Any]:
-    """Return the variables that all requests of a connection share.
+    """Return the variables that all requests of a connection share."""
+    filled = common(peer, surroundings, scheme).copy()
+    add_client(filled, peer)
+    return filled
+
+
+def common(peer: Peer, surroundings: Surroundings, scheme: str) -> dict[str, Any]:
+    """Return those of them that all connections to this address of the server share; not to be changed."""
+    key = (peer.server_host, peer.server_port, scheme, surroundings.multithread, surroundings.multiprocess)
+    found = _commons.get(key)
+    if found is None:
+        if len(_commons) >= MEMO_SERVERS:
+            _commons.clear()
+        _commons[key] = found = _made(*key)
+    return found
+
+
+def _made(host: str, port: str, scheme: str, multithread: bool, multiprocess: bool) -> dict[str, Any]:
+    """Return the variables that do not depend on the client.
 
     A unix socket has no host name and port, but PEP 3333 requires them. The TLS variables have the names that mod_ssl
     gives them.
     """
-    filled: dict[str, Any] = {
+    made: dict[str, Any] = {
         "SCRIPT_NAME": "",
-        "SERVER_NAME": peer.server_host if peer.server_port else "localhost",
-        "SERVER_PORT": peer.server_port or DEFAULT_PORTS[scheme],
+        "SERVER_NAME": host if port else "localhost",
+        "SERVER_PORT": port or DEFAULT_PORTS[scheme],
         "SERVER_SOFTWARE": "poolctl",
         "SERVER_PROTOCOL": "HTTP/1.1",
-        "REMOTE_ADDR": peer.client_host,
-        "REMOTE_PORT": peer.client_port,
+        "REMOTE_ADDR": "",
+        "REMOTE_PORT": "",
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scheme,
         "wsgi.input": None,  # each request gets its own
         "wsgi.input_terminated": True,
         "wsgi.errors": ERRORS,
         "wsgi.file_wrapper": FileWrapper,
-        "wsgi.multithread": surroundings.multithread,
-        "wsgi.multiprocess": surroundings.multiprocess,
+        "wsgi.multithread": multithread,
+        "wsgi.multiprocess": multiprocess,
         "wsgi.run_once": False,
     }
     if scheme == "https":
-        filled["HTTPS"] = "on"
+        made["HTTPS"] = "on"
+    return made
+
+
+def add_client(environ: dict[str, Any], peer: Peer) -> None:
+    """Set the variables that depend on the client."""
+    environ["REMOTE_ADDR"] = peer.client_host
+    environ["REMOTE_PORT"] = peer.client_port
     if peer.subject:
-        filled["SSL_CLIENT_VERIFY"] = "SUCCESS"
-        filled["SSL_CLIENT_S_DN"] = peer.subject.encode().decode("latin-1")  # bytes as latin-1 text (PEP 3333)
-    return filled
+        environ["SSL_CLIENT_VERIFY"] = "SUCCESS"
+        environ["SSL_CLIENT_S_DN"] = peer.subject.encode().decode("latin-1")  # bytes as latin-1 text (PEP 3333)
 
 
 class EnvironMemo:
@@ -123,10 +146,7 @@ class EnvironMemo:
 
 def fill(environ: dict[str, Any], request: HttpRequest) -> dict[str, Any]:
     """Add the variables of this request to a template. Return the template."""
-    if request.keep_alive:
-        _add_headers(environ, request.headers)
-    else:
-        _add_last(environ, request.headers)
+    _add_headers(environ, request.headers)
     _add_target(environ, request.target)
     environ["REQUEST_METHOD"] = request.method
     if request.version != "1.1":
@@ -169,20 +189,6 @@ def _add_headers(environ: dict[str, Any], headers: list[tuple[bytes, bytes]]) ->
             _join(environ, key, value)
         else:
             environ[key] = value.decode("latin-1")
-
-
-def _add_last(environ: dict[str, Any], headers: list[tuple[bytes, bytes]]) -> None:
-    """Add the headers of a connection's last request, from the memo if it has them."""
-    known, variables = _recent[0]
-    if known is not headers:
-        _recent[0] = headers, None
-        _add_headers(environ, headers)
-        return
-    if variables is None:
-        variables = {}
-        _add_headers(variables, headers)
-        _recent[0] = headers, variables
-    environ.update(variables)
 
 
 def environ_key(name: bytes) -> str:

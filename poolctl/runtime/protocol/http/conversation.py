@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeAlias
 
 from mypy_extensions import mypyc_attr
 
@@ -16,6 +17,9 @@ from poolctl.runtime.protocol.http.reader import HttpReader
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.task import Peer
 
+# Returns what finds the origins of requests from this peer, if it is a trusted proxy.
+OriginsOf: TypeAlias = Callable[[Peer], Origins | None]
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class HttpWorkerHalf(HttpReader):
@@ -23,19 +27,31 @@ class HttpWorkerHalf(HttpReader):
 
     ``reply`` must be sent after the responses to the ``requests`` before it. ``memo`` is data that the app keeps
     as long as the connection lasts. ``origins`` finds the origins of requests from a trusted proxy; None if
-    the peer is not one.
+    the peer is not one, which ``origins_of`` knows; None if the topology trusts nobody.
     """
 
     scheme: str = "http"
     multiplexed: ClassVar[bool] = False
 
-    def __init__(self, http: HttpLimits, peer: Peer, origins: Origins | None = None) -> None:
+    def __init__(self, http: HttpLimits, peer: Peer, origins_of: OriginsOf | None = None) -> None:
         HttpReader.__init__(self, http)
         self.requests: deque[HttpRequest] = deque()
         self.peer = peer
         self.memo: Any = None
-        self.origins = origins
+        self._origins_of = origins_of
+        self.origins = None if origins_of is None else origins_of(peer)
         self.successor: Conversation | None = None
+
+    def renew(self, peer: Peer) -> None:
+        """Serve another client as if this object were new. Its scheme stays, which is that of its door."""
+        self.clear()
+        if self.requests:
+            self.requests.clear()
+        self.peer = peer
+        self.memo = None
+        if self._origins_of is not None:
+            self.origins = self._origins_of(peer)
+        self.successor = None
 
     @property
     def stalled(self) -> bool:
@@ -67,6 +83,11 @@ class HttpConversation(HttpWorkerHalf):
     def ended(self) -> None:
         """The client has finished sending: drop an incomplete request."""
         super().ended()
+        self._coming = self._spool = None
+
+    def clear(self) -> None:
+        """Forget all that was received."""
+        super().clear()
         self._coming = self._spool = None
 
     def _complete(self, head: bytes) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from poolctl.runtime.protocol.http.conversation import HttpConversation, HttpWorkerHalf
-from poolctl.runtime.protocol.http.forwarded import Origins
+from poolctl.runtime.protocol.http.conversation import HttpConversation, HttpWorkerHalf, OriginsOf
 from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
 from poolctl.runtime.protocol.http2.conversation import Http2Conversation
@@ -40,8 +39,8 @@ class Preface:
 class EitherConversation(HttpConversation):
     """HTTP/1, unless the connection begins with the preface of HTTP/2. For sync apps."""
 
-    def __init__(self, http: HttpLimits, peer: Peer, origins: Origins | None = None) -> None:
-        super().__init__(http, peer, origins)
+    def __init__(self, http: HttpLimits, peer: Peer, origins_of: OriginsOf | None = None) -> None:
+        super().__init__(http, peer, origins_of)
         self._preface = Preface(Http2Conversation)
 
     @property
@@ -57,8 +56,8 @@ class EitherConversation(HttpConversation):
 class EitherStreaming(StreamingConversation):
     """HTTP/1, unless the connection begins with the preface of HTTP/2. For async apps."""
 
-    def __init__(self, http: HttpLimits, peer: Peer, origins: Origins | None = None) -> None:
-        super().__init__(http, peer, origins)
+    def __init__(self, http: HttpLimits, peer: Peer, origins_of: OriginsOf | None = None) -> None:
+        super().__init__(http, peer, origins_of)
         self._preface = Preface(StreamingHttp2)
 
     @property

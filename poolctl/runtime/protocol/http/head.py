@@ -270,6 +270,11 @@ class HeadParser:
         fields = self._fields
         return HttpRequest(self._method, fields.target, self._version, fields.headers, self.keep_alive, conversation)
 
+    def forget(self) -> None:
+        """The next head comes from another client. The memo of the last one stays: it is compared as a whole before it
+        is used, and what it remembers depends on nothing else."""
+        self._parser = None  # after "Connection: close" it reads no further head
+
     def _renew(self) -> HttpRequestParser:
         """Replace the parser with a new one, as after a body that the old one was not fed, and return it."""
         self._parser = HttpRequestParser(self._fields)

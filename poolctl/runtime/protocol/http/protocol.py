@@ -11,9 +11,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from poolctl.runtime.protocol import Protocol, Provisions
-from poolctl.runtime.protocol.http.conversation import HttpConversation
+from poolctl.runtime.protocol.http.conversation import HttpConversation, OriginsOf
 from poolctl.runtime.protocol.http.encode import server_and_date
-from poolctl.runtime.protocol.http.forwarded import Forwarded
 from poolctl.runtime.protocol.http.framer import HttpFramer, InspectedHttpFramer
 from poolctl.runtime.protocol.http.head import Recent
 from poolctl.runtime.protocol.http.request import HttpRequest
@@ -88,33 +87,32 @@ class Http(Protocol):
         if self.http2 and importlib.util.find_spec("h2") is None:
             raise ValueError("http2 needs the package h2: pip install 'poolctl[http2]'")
         self.alpn = ("h2", "http/1.1") if self.http2 else ("http/1.1",)
+        self.renews = not self.http2  # a connection of HTTP/2 has far more state than its conversation
         self.recent = Recent()
-        self._forwarded: Forwarded | None = None  # provisioned
+        self._origins_of: OriginsOf | None = None  # provisioned
 
     def provision(self, given: Provisions) -> None:
         """Accept the trusted proxies too."""
         super().provision(given)
-        self._forwarded = given.forwarded
+        self._origins_of = None if given.forwarded is None else given.forwarded.origins
 
     def conversation(self, peer: Peer) -> HttpConversation:
         """Return the worker's half of a new connection."""
-        origins = None if self._forwarded is None else self._forwarded.origins(peer)
         if self.http2:
             # h2 is optional
             from poolctl.runtime.protocol.http.either import EitherConversation
 
-            return EitherConversation(self, peer, origins)
-        return HttpConversation(self, peer, origins)
+            return EitherConversation(self, peer, self._origins_of)
+        return HttpConversation(self, peer, self._origins_of)
 
     def streaming(self, peer: Peer) -> StreamingConversation:
         """Return the worker's half of a new connection, for apps that read a body as it arrives."""
-        origins = None if self._forwarded is None else self._forwarded.origins(peer)
         if self.http2:
             # h2 is optional
             from poolctl.runtime.protocol.http.either import EitherStreaming
 
-            return EitherStreaming(self, peer, origins)
-        return StreamingConversation(self, peer, origins)
+            return EitherStreaming(self, peer, self._origins_of)
+        return StreamingConversation(self, peer, self._origins_of)
 
     def framer(self) -> HttpFramer:
         """Return the front's half of a new connection."""

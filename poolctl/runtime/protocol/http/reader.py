@@ -87,6 +87,18 @@ class HttpReader:
         self._body = None
         self._held.clear()
 
+    def clear(self) -> None:
+        """Forget all that was received, but for the memo of the last head."""
+        self.failure = None
+        self.reply = b""
+        self._refused = b""
+        if self._held:
+            self._held.clear()
+        self._blank = 0
+        self._body = None
+        self._over = False
+        self._head.forget()
+
     def _complete(self, head: bytes) -> None:
         """Handle a request without a body."""
         raise NotImplementedError

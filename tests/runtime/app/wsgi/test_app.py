@@ -93,7 +93,7 @@ def test_a_request_leaves_nothing_behind_for_the_next() -> None:
     app = Given(hello)
     app.load(ALONE)
     seen: list[dict[str, Any]] = []
-    app._application = lambda environ, start: seen.append(environ) or hello(environ, start)
+    app._calls.application = lambda environ, start: seen.append(environ) or hello(environ, start)
     conversation_data = request("/1", headers="X-A: 1\r\n", method="POST", body=b"x") + request("/2")
     conversation = Http().conversation(PEER)
     conversation.receive(conversation_data)
