@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 from urllib.parse import unquote
 
@@ -27,6 +28,8 @@ class Peer(NamedTuple):
 
 
 NOBODY = Peer("-", "-", "", "")  # an unknown client
+# Makes a Peer of a tuple with all its fields, where each new connection needs one: Peer() takes three times as long.
+new_peer: Callable[[type[Peer], tuple[str, ...]], Peer] = tuple.__new__
 
 
 class Asked(Protocol):

@@ -18,7 +18,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from poolctl.runtime.task import Peer
+from poolctl.runtime.task import Peer, new_peer
 
 HEAD = struct.Struct("<QBHd")
 RECORD = struct.Struct("<Q")
@@ -51,4 +51,5 @@ def introduced(words: bytes, servers: list[tuple[str, str]]) -> tuple[Peer, int]
     """Return (peer, number of the listener) from an introduction and the (host, port) of all listeners."""
     host, port, listener, subject = words.decode().split(" ", 3)
     number = int(listener)
-    return Peer(host, port, *servers[number], subject), number
+    server_host, server_port = servers[number]
+    return new_peer(Peer, (host, port, server_host, server_port, subject)), number

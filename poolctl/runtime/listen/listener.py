@@ -10,7 +10,7 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from os import set_blocking
 from select import POLLHUP, POLLIN, poll
 from typing import TYPE_CHECKING, Protocol
@@ -20,13 +20,12 @@ from poolctl.runtime.listen import server_stop
 from poolctl.runtime.system import bpf, forked
 from poolctl.runtime.system.bind import bind_tcp, held_by_nobody
 from poolctl.runtime.system.identity import group_number, user_number
-from poolctl.runtime.task import Peer
+from poolctl.runtime.task import Peer, new_peer
 
 if TYPE_CHECKING:
     from poolctl.runtime.listen.door import Door
 
 
-new_peer: Callable[[type[Peer], tuple[str, ...]], Peer] = tuple.__new__  # Peer() costs three times as much
 HANDSHAKE_MS = 2  # milliseconds: a TCP handshake on one machine or in one local network takes no longer
 
 

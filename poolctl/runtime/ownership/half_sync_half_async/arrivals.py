@@ -16,6 +16,7 @@ from os import write
 from poolctl.runtime.channels.inbox import AT_ONCE, ProcessInbox, RingingInbox, ends
 from poolctl.runtime.channels.parcel import HEAD, RECORD, TICKET_ACCEPTED, introduced
 from poolctl.runtime.listen.listener import Listener
+from poolctl.runtime.listen.listening import BURST_CONNECTIONS, RUSH_SECONDS
 from poolctl.runtime.loop.loop import SWEEP_SECONDS
 from poolctl.runtime.loop.source import NO_DESCRIPTOR, Source, reason
 from poolctl.runtime.scoreboard import DONE, TAKEN
@@ -92,25 +93,39 @@ class ProcessArrivals(Arrivals):
     def __init__(self, loop: ConnectionLoop, inbox: ProcessInbox, listeners: list[Listener], returns: int) -> None:
         super().__init__(loop, inbox.reader, listeners, returns)
         self.take = inbox.take
+        self.rushes = not loop.shared and inbox.capacity == 1  # nobody else takes what this loop leaves
+        self.last = 0.0  # when the last event came
 
     def on_event(self, events: int, service: Service) -> None:
+        more = self._arrive(service)
+        if self.rushes:
+            last, self.last = self.last, self.loop.now
+            if more and self.last - last < RUSH_SECONDS:
+                for _ in range(BURST_CONNECTIONS):
+                    if not self._arrive(service):
+                        break
+
+    def _arrive(self, service: Service) -> bool:
+        """Take one message. Returns whether it brought a connection, so that another one may follow at once."""
         try:
             message, ancillary = self.take(AT_ONCE)
         except BlockingIOError:
-            return  # another worker was faster
+            return False  # another worker was faster
         try:
             ticket, flags, length, _ = HEAD.unpack_from(message)
         except struct.error:  # it is no task
             if ends(message):
                 self.loop.remove(self)
-            return
-        peer, number = introduced(message[HEAD.size : HEAD.size + length], self.servers)
+            return False
+        start = HEAD.size
+        peer, number = introduced(message[start : start + length], self.servers)
         fds = descriptors(ancillary)
         if fds and flags:
-            host, port = message[HEAD.size + length :].decode().split(" ")
+            host, port = message[start + length :].decode().split(" ")
             self.enter(fds[0], peer._replace(server_host=host, server_port=port), service, number, moved=True)
         elif fds:
             self.enter(fds[0], peer, service, number)
+            return True
         elif ticket:
             self.accept(number, ticket, service)
         else:
@@ -122,6 +137,7 @@ class ProcessArrivals(Arrivals):
                 what = "connection" if self.dropped == 1 else "connections"
                 log.error("dropped %d %s so far: out of file descriptors; %s", self.dropped, what, NO_DESCRIPTOR)
                 self.said = self.loop.now
+        return False
 
 
 class ThreadArrivals(Arrivals):

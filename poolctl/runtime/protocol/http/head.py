@@ -270,20 +270,19 @@ class HeadParser:
         fields = self._fields
         return HttpRequest(self._method, fields.target, self._version, fields.headers, self.keep_alive, conversation)
 
-    def forget(self) -> None:
-        """The next head comes from another client. The memo of the last one stays: it is compared as a whole before it
-        is used, and what it remembers depends on nothing else."""
-        self._parser = None  # after "Connection: close" it reads no further head
-
     def _renew(self) -> HttpRequestParser:
         """Replace the parser with a new one, as after a body that the old one was not fed, and return it."""
-        self._parser = HttpRequestParser(self._fields)
-        return self._parser
+        self._parser = parser = HttpRequestParser(self._fields)
+        # Or it would read no head after one with "Connection: close", which may be that of another client. What
+        # follows on the same connection is not fed to it at all.
+        parser.set_dangerous_leniencies(lenient_keep_alive=True)
+        return parser
 
     def _judge(self, headers: list[tuple[bytes, bytes]]) -> Failure | None:
         """Check the rules across headers (RFC 9112, 3.2, 6.1 and 9.3; RFC 9110, 10.1.1), and return what is wrong."""
         newest = self._version == "1.1"
         hosts = 0
+        closes = False
         watched = None
         for name, value in headers:
             kind = _kinds.get(name)
@@ -292,6 +291,8 @@ class HeadParser:
             if kind:
                 if kind == HOST:
                     hosts += 1 if value in good_hosts or known_host(value) else 2
+                elif kind == CONNECTION and value == b"close":
+                    closes = True
                 elif kind == CONNECTION and newest and value == b"keep-alive":
                     continue  # the default of HTTP/1.1, which browsers send nevertheless
                 elif watched is None:
@@ -301,9 +302,12 @@ class HeadParser:
         if hosts != 1 and (hosts or newest):
             return Failure.MALFORMED
         if watched is None:
-            self.keep_alive = newest
+            self.keep_alive = newest and not closes
             return None
-        return self._check_watched(newest, watched)
+        status = self._check_watched(newest, watched)
+        if closes:
+            self.keep_alive = False
+        return status
 
     def _check_watched(self, newest: bool, watched: list[tuple[int, bytes]]) -> Failure | None:
         self.keep_alive = _keeps(newest, watched)

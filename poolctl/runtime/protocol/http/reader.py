@@ -88,7 +88,8 @@ class HttpReader:
         self._held.clear()
 
     def clear(self) -> None:
-        """Forget all that was received, but for the memo of the last head."""
+        """Forget all that was received, but for the memo of the last head: it is compared as a whole before it is used,
+        and what it remembers depends on nothing else."""
         self.failure = None
         self.reply = b""
         self._refused = b""
@@ -97,7 +98,6 @@ class HttpReader:
         self._blank = 0
         self._body = None
         self._over = False
-        self._head.forget()
 
     def _complete(self, head: bytes) -> None:
         """Handle a request without a body."""
