@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from setuptools import setup
+from setuptools import Extension, setup
 
 # What runs for each request. Not among it: the options of parts, which are pydantic dataclasses; serving/frames.py and
 # serving_async/boundary.py, by whose frames the log finds the stack of a request that took too long.
@@ -61,7 +61,8 @@ def extensions() -> dict[str, Any]:
     )
     for extension in made:
         extension.include_dirs.append(f"build/{os.path.dirname(GROUP.replace('.', '/'))}")  # of the group's header
-    return {"ext_modules": made}
+    calls = Extension("poolctl.runtime.system._calls", ["poolctl/runtime/system/_calls.c"])
+    return {"ext_modules": [*made, calls]}
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from poolctl.runtime.ownership.half_sync_half_reactive.front_process import Proc
 from poolctl.runtime.ownership.half_sync_half_reactive.records import Leftovers
 from poolctl.runtime.scoreboard import TAKEN, TICKET
 from poolctl.runtime.serving.phases import ANSWERING
-from poolctl.runtime.system.channel import LEVEL, RIGHTS, descriptors
+from poolctl.runtime.system.channel import LEVEL, RIGHTS
 from poolctl.runtime.system.poller import IN
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -78,8 +78,8 @@ class ProcessFrontRig(FrontRig):
     def take(self, number: int = 0) -> tuple[int, bytes]:
         """As a worker that notes it: the ticket, and the request."""
         inbox = self.inboxes[number]
-        message, ancillary = inbox.take()
-        for fd in descriptors(ancillary):
+        message, fds = inbox.take()
+        for fd in fds:
             os.close(fd)
         ticket, _, length, _ = HEAD.unpack_from(message)
         self.workers[number][TAKEN] += 1

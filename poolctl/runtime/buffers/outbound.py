@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from os import close, pread, pwrite, write
+from os import close, pread, pwrite
 from typing import BinaryIO, Final
 
 from mypy_extensions import mypyc_attr
@@ -22,6 +22,7 @@ from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.file_range import COPY_BYTES, OF_THE_FILE, Range, pass_range, shorter
 from poolctl.runtime.buffers.observer import Observer
 from poolctl.runtime.buffers.temporary import temporary_file
+from poolctl.runtime.system.calls import write
 
 log = logging.getLogger("poolctl")
 MEMORY_BYTES: Final = 256 * 1024  # bytes kept in memory for one client

@@ -26,6 +26,7 @@ from typing import Any, Final
 from poolctl.runtime.channels.bell import Bell
 from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.scoreboard import SENT, TAKEN
+from poolctl.runtime.system.calls import RECEIVE, SEND
 from poolctl.runtime.system.channel import CONTROL_BYTES, DONTWAIT, LEVEL, RIGHTS, channel, descriptors
 
 MESSAGE_BYTES: Final = 80 * 1024  # bytes of the largest message: 64 KiB of a request, and its introduction
@@ -105,6 +106,7 @@ class ProcessInbox(Inbox):
         self.bell = Bell() if threads and hasattr(os, "eventfd") else None
         self.writer, self.reader = channel()
         self.writer.setblocking(False)
+        self._number = self.writer.fileno()
         self._send = self.writer.sendmsg
         self._recvmsg = self.reader.recvmsg
 
@@ -115,7 +117,9 @@ class ProcessInbox(Inbox):
 
     def put(self, item: bytes, fds: tuple[int, ...] = ()) -> bool:
         try:
-            if fds:
+            if SEND is not None:
+                SEND(self._number, item, *fds)
+            elif fds:
                 packed = FD.pack(*fds) if len(fds) == 1 else FDS.pack(*fds)
                 self._send((item,), ((LEVEL, RIGHTS, packed),))
             else:
@@ -127,13 +131,15 @@ class ProcessInbox(Inbox):
         self.row[SENT] += 1
         return True
 
-    def take(self, flags: int = CLOEXEC) -> tuple[bytes, list[tuple[int, int, bytes]]]:
-        """Return (message, ancillary data) of the oldest task, or of an end: see `ends`.
+    def take(self, flags: int = CLOEXEC) -> tuple[bytes, list[int]]:
+        """Return (message, descriptors beside it) of the oldest task, or of an end: see `ends`.
 
         Waits, unless ``flags`` are AT_ONCE: then raises BlockingIOError if the inbox is empty.
         """
+        if RECEIVE is not None:
+            return RECEIVE(self.reader.fileno(), flags)
         message, ancillary, _, _ = self._recvmsg(MESSAGE_BYTES, CONTROL_BYTES, flags)
-        return message, ancillary
+        return message, descriptors(ancillary)
 
     def end_one(self, pid: int) -> bool:
         try:
@@ -150,10 +156,10 @@ class ProcessInbox(Inbox):
         found = []
         with contextlib.suppress(BlockingIOError):
             while (taken := self.take(AT_ONCE))[0]:
-                message, ancillary = taken
+                message, fds = taken
                 if len(message) > END.size:
                     self.row[SENT] -= 1
-                    found.append((message, descriptors(ancillary)))
+                    found.append((message, fds))
         return found
 
 

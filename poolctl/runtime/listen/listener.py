@@ -19,6 +19,7 @@ from poolctl.errors import PoolctlError
 from poolctl.runtime.listen import server_stop
 from poolctl.runtime.system import bpf, forked
 from poolctl.runtime.system.bind import bind_tcp, held_by_nobody
+from poolctl.runtime.system.calls import ACCEPT
 from poolctl.runtime.system.identity import group_number, user_number
 from poolctl.runtime.task import Peer, new_peer
 
@@ -75,6 +76,9 @@ class Listener:
 
         Raises BlockingIOError if no client is waiting, and OSError as accept(2) does: EINVAL if the socket was shut.
         """
+        if ACCEPT is not None:
+            fd, host, port = ACCEPT(self.fd)
+            return fd, new_peer(Peer, (host, port, self.server_host, self.server_port, ""))
         fd, address = self._accept()
         set_blocking(fd, False)
         if type(address) is tuple:

@@ -23,13 +23,13 @@ import logging
 import ssl
 from collections.abc import Mapping
 from enum import Enum
-from os import close, read, write
 from socket import SHUT_WR, SOCK_STREAM
 from socket import socket as Socket
 from types import MappingProxyType
 from typing import Self
 
 from poolctl.runtime.listen.tls import subject
+from poolctl.runtime.system.calls import close, read, write
 from poolctl.runtime.system.channel import pair
 
 log = logging.getLogger("poolctl")

@@ -10,7 +10,6 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Container, Hashable, Sequence
 from math import inf
-from os import close, read
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from mypy_extensions import mypyc_attr
@@ -34,6 +33,7 @@ from poolctl.runtime.serving.phases import (
     Phase,
     check,
 )
+from poolctl.runtime.system.calls import close, read
 from poolctl.runtime.system.poller import IN
 from poolctl.runtime.task import Peer
 from poolctl.runtime.timeouts import Timeouts

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Hashable, Sequence
-from os import close, read
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
 
@@ -29,6 +28,7 @@ from poolctl.runtime.serving.multiplex import begun_streams, cut_begun, multiple
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, NEW, READING, SENDING, WAITS_FOR_REQUEST
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked
+from poolctl.runtime.system.calls import close, read
 from poolctl.runtime.system.poller import IN, OUT
 from poolctl.runtime.task import NOBODY, Peer
 

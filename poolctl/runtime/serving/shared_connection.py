@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Hashable, Sequence
 from math import inf
-from os import close, read
 from socket import socket as Socket
 from threading import Lock
 from typing import Any
@@ -22,6 +21,7 @@ from poolctl.runtime.serving.leaving import BROKEN
 from poolctl.runtime.serving.phases import CLOSED
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked, threads
+from poolctl.runtime.system.calls import close, read
 from poolctl.runtime.system.poller import ERR, HUP, IN, OUT, RDHUP
 from poolctl.runtime.task import NOBODY, Peer
 

@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections.abc import Hashable, Mapping, Sequence
 from math import inf
-from os import read
 from typing import TYPE_CHECKING, Any
 
 from poolctl.errors import ClientGone
@@ -29,6 +28,7 @@ from poolctl.runtime.serving_async.http2_stream import TaskStream
 from poolctl.runtime.serving_async.task_connection import UNSENT_BYTES, TaskConnection
 from poolctl.runtime.serving_async.task_loop import TaskLoop
 from poolctl.runtime.serving_async.task_start import REQUEST_TASK
+from poolctl.runtime.system.calls import read
 from poolctl.runtime.system.poller import ERR, HUP, IN, OUT
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 from asyncio import shield
 from collections.abc import Awaitable
-from os import read
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.boundary import converse
 from poolctl.runtime.serving_async.task_connection import UNREAD_BYTES, TaskConnection
 from poolctl.runtime.serving_async.task_loop import TaskLoop
+from poolctl.runtime.system.calls import read
 from poolctl.runtime.system.poller import ERR, HUP, IN, OUT
 
 if TYPE_CHECKING:

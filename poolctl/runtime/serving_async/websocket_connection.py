@@ -14,7 +14,6 @@ import logging
 import socket
 from asyncio import shield
 from collections.abc import Hashable, Sequence
-from os import read
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -33,6 +32,7 @@ from poolctl.runtime.serving_async.connection import AHEAD_REQUESTS, AsyncConnec
 from poolctl.runtime.serving_async.stopping import CANCELLED
 from poolctl.runtime.serving_async.task_connection import UNREAD_BYTES, UNSENT_BYTES, TaskConnection
 from poolctl.runtime.serving_async.task_loop import TaskLoop
+from poolctl.runtime.system.calls import read
 from poolctl.runtime.system.poller import IN, OUT
 
 if TYPE_CHECKING:

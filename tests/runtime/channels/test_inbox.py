@@ -22,7 +22,6 @@ from poolctl.runtime.channels.inbox import (
     ends,
 )
 from poolctl.runtime.scoreboard import DONE, TAKEN, Scoreboard
-from poolctl.runtime.system.channel import descriptors
 
 Make = Callable[..., Any]
 
@@ -176,9 +175,9 @@ def test_descriptors_travel_with_their_task(make: Make, count: int) -> None:
     inbox.put(b"none")
     assert inbox.put(b"some", tuple(reader for reader, _ in pipes))
     assert inbox.take() == (b"none", [])
-    message, ancillary = inbox.take()
+    message, fds = inbox.take()
     assert message == b"some"
-    came = descriptors(ancillary)
+    came = fds
     assert len(came) == count
     assert not set(came) & {reader for reader, _ in pipes}
     for fd, (reader, writer) in zip(came, pipes, strict=True):

@@ -53,9 +53,12 @@ class Echo(WsgiApp):
 
 
 class MixRig(ServedRig):
-    """A loop with real HTTP, and any number of clients. ``renews``: it uses closed connections again."""
+    """A loop with real HTTP, and any number of clients. ``renews``: it uses closed connections again; ``shared``: they
+    are those of a loop that several threads may run."""
 
-    def __init__(self, *, renews: bool = True, application: Any = echo, trusts: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, *, renews: bool = True, shared: bool = False, application: Any = echo, trusts: tuple[str, ...] = ()
+    ) -> None:
         protocol = Http()
         protocol.provision(Provisions(forwarded=Forwarded(trusts, "x-forwarded-for") if trusts else None))
         super().__init__(protocol)
@@ -64,23 +67,27 @@ class MixRig(ServedRig):
         app = Echo()
         app.load(Surroundings(multithread=False, multiprocess=False))
         app._calls.application = application
-        self.loop._new = connection_of(app, shared=False)  # type: ignore[assignment]  # a loop is its own kind
+        new: Any = connection_of(app, shared=shared)
+        self.made: list[Any] = []
+
+        def make(*args: Any) -> Any:
+            self.made.append(new(*args))
+            return self.made[-1]
+
+        self.loop._new = make
         self.service = Service(app, protocol, row())
         self.door = Door(protocol)
-        self.made: list[Any] = []  # each connection, once
         self.clients: dict[int, tuple[socket.socket, Any, int]] = {}
 
-    def newcomer(self, number: int) -> None:
-        """A client, whose address depends on its number."""
+    def newcomer(self, number: int, data: bytes = b"") -> None:
+        """A client, whose address depends on its number, and whose first bytes come with it."""
         near, client = socket.socketpair()
         for sock in (near, client):
             sock.setblocking(False)
+        client.sendall(data)
         fd = near.detach()
         self.loop.accept(fd, Peer("127.0.0.1", str(10000 + number), "127.0.0.1", "8000"), self.service, self.door)
-        connection = self.loop.handlers[fd]
-        if all(connection is not each for each in self.made):
-            self.made.append(connection)
-        self.clients[number] = client, connection, fd
+        self.clients[number] = client, self.loop.handlers.get(fd), fd
 
     def send(self, number: int, data: bytes) -> None:  # type: ignore[override]
         """This client sends, and the loop hears of it."""
@@ -90,7 +97,7 @@ class MixRig(ServedRig):
         self._event(connection, fd, IN)
 
     def _event(self, connection: Any, fd: int, mask: int) -> None:
-        if self.loop.handlers.get(fd) is connection and self.poller.waits_for(fd) & mask:
+        if connection is not None and self.loop.handlers.get(fd) is connection and self.poller.waits_for(fd) & mask:
             self.loop.deliver(connection, mask, self.service)
 
     def read(self, number: int) -> bytes:  # type: ignore[override]
@@ -192,21 +199,23 @@ def play(rig: MixRig, sequence: list[tuple[int, int, int, int]]) -> list[tuple[i
             rig.leave(number, half=kind == 8)
         got.append((number, rig.read(number)))
         client, connection, fd = rig.clients[number]
-        if rig.loop.handlers.get(fd) is not connection or connection.fd != fd:
+        while rig.loop.handlers.get(fd) is not connection or connection is None:
             got.append((number, rig.read(number)))
             client.close()
-            current[which] = following
-            rig.newcomer(following)
+            current[which] = number = following
+            rig.newcomer(number, REQUESTS[(request + split + number) % len(REQUESTS)] if split % 3 else b"")
+            got.append((number, rig.read(number)))
+            client, connection, fd = rig.clients[number]
             following += 1
     return got
 
 
 @drawn(150)
-@given(steps, st.booleans())
-def test_no_client_can_tell(sequence: list[tuple[int, int, int, int]], trusted: bool) -> None:
+@given(steps, st.booleans(), st.booleans())
+def test_no_client_can_tell(sequence: list[tuple[int, int, int, int]], trusted: bool, shared: bool) -> None:
     heard = []
     for renews in (True, False):
-        rig = MixRig(renews=renews, trusts=("127.0.0.1",) if trusted else ())
+        rig = MixRig(renews=renews, shared=shared, trusts=("127.0.0.1",) if trusted else ())
         try:
             heard.append(play(rig, sequence))
             if not renews:
@@ -238,6 +247,18 @@ def test_a_client_that_leaves_an_idle_connection_makes_room_for_another(rigs: Ca
         rig.send(number, REQUESTS[0])
         rig.leave(number)
     assert len(rig.made) == 1
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_has_failed_in_the_middle_of_a_head_serves_another_client(
+    rigs: Callable[..., MixRig], shared: bool
+) -> None:
+    rig = rigs(shared=shared)
+    heard = []
+    for number in range(4):
+        rig.newcomer(number, REQUESTS[19] if number % 2 == 0 else CLOSING)
+        heard.append(rig.read(number)[9:12])
+    assert heard == [b"400", b"200"] * 2
 
 
 def test_a_connection_that_failed_serves_no_other_client(rigs: Callable[..., MixRig]) -> None:

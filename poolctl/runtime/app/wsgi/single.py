@@ -10,9 +10,8 @@ from poolctl.runtime.app.wsgi.environ import add_client, common, fill
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.task import Peer
 
-
-# The last such request, of any thread: what ``common`` returned, its headers, its target, and once it was received twice
-# its environ without its client. Replaced as a whole, so threads need no lock.
+# The last such request, of any thread: what ``common`` returned, its headers, its target, and once it was received
+# twice its environ without its client. Replaced as a whole, so threads need no lock.
 #
 # Clients that open a connection for each request, such as health checks and load generators, repeat their requests.
 # Saves decoding them. The protocol returns the same objects for the same headers and target.

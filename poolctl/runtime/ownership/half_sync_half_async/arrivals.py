@@ -22,7 +22,6 @@ from poolctl.runtime.loop.source import NO_DESCRIPTOR, Source, reason
 from poolctl.runtime.scoreboard import DONE, TAKEN
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
 from poolctl.runtime.serving.service import Service
-from poolctl.runtime.system.channel import descriptors
 from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")
@@ -108,7 +107,7 @@ class ProcessArrivals(Arrivals):
     def _arrive(self, service: Service) -> bool:
         """Take one message. Returns whether it brought a connection, so that another one may follow at once."""
         try:
-            message, ancillary = self.take(AT_ONCE)
+            message, fds = self.take(AT_ONCE)
         except BlockingIOError:
             return False  # another worker was faster
         try:
@@ -119,7 +118,6 @@ class ProcessArrivals(Arrivals):
             return False
         start = HEAD.size
         peer, number = introduced(message[start : start + length], self.servers)
-        fds = descriptors(ancillary)
         if fds and flags:
             host, port = message[start + length :].decode().split(" ")
             self.enter(fds[0], peer._replace(server_host=host, server_port=port), service, number, moved=True)

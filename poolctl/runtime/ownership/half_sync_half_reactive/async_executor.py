@@ -32,7 +32,7 @@ from weakref import WeakSet
 from poolctl.errors import ClientGone
 from poolctl.runtime.app import ExchangeApp
 from poolctl.runtime.buffers.observer import Observer
-from poolctl.runtime.channels.inbox import AT_ONCE, FD, ProcessInbox, RingingInbox, ends
+from poolctl.runtime.channels.inbox import AT_ONCE, ProcessInbox, RingingInbox, ends
 from poolctl.runtime.channels.parcel import FLAG_FILE, HEAD, RECORD, TICKET_MISSED, introduced
 from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.lifeline import Life, told_to_leave
@@ -62,7 +62,6 @@ from poolctl.runtime.serving_async.loop import CANCEL_AGAIN_SECONDS, leave, make
 from poolctl.runtime.serving_async.stopping import CANCELLED, TOLD, Stopping, run_until
 from poolctl.runtime.serving_async.task_start import REQUEST_TASK
 from poolctl.runtime.system import forked
-from poolctl.runtime.system.channel import descriptors
 from poolctl.runtime.system.poller import EXCLUSIVE, IN, SelectorsPoller, make_poller
 from poolctl.runtime.timeouts import Timeouts
 
@@ -399,7 +398,7 @@ class AsyncProcessExecutor(AsyncTaskExecutor[bytes]):
         self._known: dict[bytes, StreamingConversation] = {}
 
     def take(self) -> bool:
-        message, ancillary = self._take(AT_ONCE)
+        message, fds = self._take(AT_ONCE)
         try:
             ticket, flags, length, sent = HEAD.unpack_from(message)
         except struct.error:  # it is no task
@@ -407,16 +406,11 @@ class AsyncProcessExecutor(AsyncTaskExecutor[bytes]):
         start = HEAD.size + length
         intro = message[HEAD.size : start]
         data: bytes | BinaryIO
-        if not ancillary or flags & FLAG_FILE:
-            found = descriptors(ancillary)
-            if len(found) < (2 if flags & FLAG_FILE else 1):
-                self._lose(ticket, found)
-                return True
-            fd, file = found
-            data = os.fdopen(file, "rb")
-        else:
-            (fd,) = FD.unpack(ancillary[0][2])
-            data = message[start:]
+        if len(fds) != (2 if flags & FLAG_FILE else 1):
+            self._lose(ticket, fds)
+            return True
+        fd = fds[0]
+        data = os.fdopen(fds[1], "rb") if flags & FLAG_FILE else message[start:]
         conversation = self._known.pop(intro, None) or self._meet(intro)
         self.begin(conversation, fd, ticket, flags, sent, data, intro)
         return True

@@ -49,7 +49,7 @@ from poolctl.runtime.scoreboard import DONE, SINCE, TAKEN, TICKET
 from poolctl.runtime.serving.leaving import LEFT_EARLY, WAITED_SECONDS, left, state
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked
-from poolctl.runtime.system.channel import LEVEL, RIGHTS, descriptors
+from poolctl.runtime.system.channel import LEVEL, RIGHTS
 from poolctl.runtime.system.interrupt import end_reads, interrupt
 
 log = logging.getLogger("poolctl")
@@ -207,7 +207,7 @@ class ProcessTaskExecutor:
         take, serve, row = self._inbox.take, self._serve, self._service.row
         for stint in self._stints():
             for taken in stint:
-                message, ancillary = take()
+                message, fds = take()
                 try:
                     ticket, flags, length, sent = HEAD.unpack_from(message)
                 except struct.error:  # it is no task
@@ -218,7 +218,7 @@ class ProcessTaskExecutor:
                     taken()
                 row[TICKET] = ticket << 1
                 row[TAKEN] += 1
-                serve(ticket, flags, sent, message, HEAD.size + length, ancillary, out)
+                serve(ticket, flags, sent, message, HEAD.size + length, fds, out)
                 row[TICKET] = 0
 
     def _serve(
@@ -228,18 +228,18 @@ class ProcessTaskExecutor:
         sent: float,
         message: bytes,
         start: int,
-        ancillary: list[tuple[int, int, bytes]],
+        fds: list[int],
         out: Borrowed,
     ) -> None:
         try:
             if flags & FLAG_FILE:
-                fd, file = descriptors(ancillary)
+                fd, file = fds
                 data: Any = os.fdopen(file, "rb")
             else:
-                (fd,) = FD.unpack(ancillary[0][2])
+                (fd,) = fds
                 data = message[start:]
-        except (ValueError, IndexError, struct.error):  # the kernel closed a descriptor that found no number here
-            self._miss(ticket, ancillary)
+        except ValueError:  # the kernel closed a descriptor that found no number here
+            self._miss(ticket, fds)
             return
         out.fd = fd
         out.outbound = None
@@ -256,9 +256,9 @@ class ProcessTaskExecutor:
         self._service.row[DONE] += 1
         self.give_back(ticket, keep, out)
 
-    def _miss(self, ticket: int, ancillary: list[tuple[int, int, bytes]]) -> None:
+    def _miss(self, ticket: int, fds: list[int]) -> None:
         """The connection did not arrive (unix(7), SCM_RIGHTS): report it to the front, which has a copy and answers."""
-        for fd in descriptors(ancillary):
+        for fd in fds:
             close(fd)
         self._service.fail()
         self._service.row[DONE] += 1

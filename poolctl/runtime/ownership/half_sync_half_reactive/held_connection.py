@@ -11,7 +11,6 @@ long because all events of a connection change its one phase.
 
 from __future__ import annotations
 
-from os import close, read
 from typing import BinaryIO, Final, Protocol
 
 from poolctl.errors import ClientGone
@@ -28,6 +27,7 @@ from poolctl.runtime.serving.client_connection import READ_BYTES, WARNED, Client
 from poolctl.runtime.serving.leaving import BROKEN, left, state
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, NEW, READING, SENDING
 from poolctl.runtime.serving.stream_limit import log_cut
+from poolctl.runtime.system.calls import close, read
 from poolctl.runtime.system.poller import IN, OUT
 from poolctl.runtime.task import Peer
 

@@ -270,6 +270,10 @@ class HeadParser:
         fields = self._fields
         return HttpRequest(self._method, fields.target, self._version, fields.headers, self.keep_alive, conversation)
 
+    def anew(self) -> HeadParser:
+        """Return a new one with the same limits."""
+        return HeadParser(self._target, self._headers, self._body, self._recent)
+
     def _renew(self) -> HttpRequestParser:
         """Replace the parser with a new one, as after a body that the old one was not fed, and return it."""
         self._parser = parser = HttpRequestParser(self._fields)
@@ -278,7 +282,7 @@ class HeadParser:
         parser.set_dangerous_leniencies(lenient_keep_alive=True)
         return parser
 
-    def _judge(self, headers: list[tuple[bytes, bytes]]) -> Failure | None:
+    def _judge(self, headers: list[tuple[bytes, bytes]]) -> Failure | None:  # noqa: C901  # one pass over the headers
         """Check the rules across headers (RFC 9112, 3.2, 6.1 and 9.3; RFC 9110, 10.1.1), and return what is wrong."""
         newest = self._version == "1.1"
         hosts = 0

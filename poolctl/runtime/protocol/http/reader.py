@@ -90,7 +90,9 @@ class HttpReader:
     def clear(self) -> None:
         """Forget all that was received, but for the memo of the last head: it is compared as a whole before it is used,
         and what it remembers depends on nothing else."""
-        self.failure = None
+        if self.failure is not None:
+            self.failure = None
+            self._head = self._head.anew()  # it may have stopped in the middle of a head
         self.reply = b""
         self._refused = b""
         if self._held:

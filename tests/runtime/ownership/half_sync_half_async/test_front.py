@@ -29,7 +29,6 @@ from poolctl.runtime.ownership.half_sync_half_async.front import (
 from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.routing.router import Router
 from poolctl.runtime.scoreboard import DONE, TAKEN, Scoreboard
-from poolctl.runtime.system.channel import descriptors
 from poolctl.runtime.system.poller import EDGE, HUP, IN
 
 SERVERS = [("127.0.0.1", "80")]
@@ -313,12 +312,12 @@ def test_a_connection_travels_with_its_descriptor(rig: MakeRig, listener: Listen
     made.front.hand_over(listener, 0)
     far = made.connect(listener)
     made.event(listener.fd)
-    ((message, ancillary),) = [inbox.take(AT_ONCE) for inbox in made.inboxes if not inbox.empty]
+    ((message, fds),) = [inbox.take(AT_ONCE) for inbox in made.inboxes if not inbox.empty]
     ticket, flags, length, when = HEAD.unpack_from(message)
     assert (ticket, flags, when) == (0, 0, made.front.now)
     peer, number = introduced(message[HEAD.size : HEAD.size + length], SERVERS)
     assert (peer.client_port, number) == (str(far.getsockname()[1]), 0)
-    (fd,) = descriptors(ancillary)
+    (fd,) = fds
     with socket.socket(fileno=fd) as sock:
         sock.send(b"hello")
     assert (far.recv(10), far.recv(10)) == (b"hello", b"")  # the front has closed its own

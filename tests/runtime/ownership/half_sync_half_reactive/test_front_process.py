@@ -20,7 +20,6 @@ from poolctl.runtime.ownership.half_sync_half_reactive.untaken import LATE_SECON
 from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.scoreboard import DONE, SENT
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, SENDING
-from poolctl.runtime.system.channel import descriptors
 from poolctl.runtime.system.poller import HUP, IN
 
 
@@ -47,8 +46,8 @@ def rig(make: Callable[..., ProcessFrontRig]) -> ProcessFrontRig:
 
 def test_a_request_and_its_connection_travel_in_one_message(rig: ProcessFrontRig) -> None:
     client = rig.lent()
-    message, ancillary = rig.inboxes[0].take()
-    (fd,) = descriptors(ancillary)
+    message, fds = rig.inboxes[0].take()
+    (fd,) = fds
     os.write(fd, b"from the worker")
     os.close(fd)
     ticket, flags, length, came = HEAD.unpack_from(message)
@@ -65,8 +64,8 @@ def test_a_large_request_travels_in_a_file(rig: ProcessFrontRig) -> None:
     client.send(head + bytes(100_000))
     while client.phase is not ANSWERING:
         client.event(IN)
-    message, ancillary = rig.inboxes[0].take()
-    fd, file = descriptors(ancillary)
+    message, fds = rig.inboxes[0].take()
+    fd, file = fds
     os.close(fd)
     assert HEAD.unpack_from(message)[1] == FLAG_FILE
     with os.fdopen(file, "rb") as request:
@@ -274,8 +273,8 @@ def test_a_reclaimed_file_goes_along(make: Callable[..., ProcessFrontRig]) -> No
     at = next(inbox for inbox in rig.inboxes if inbox.waiting)
     rig.notice(INBOX_LEFT, at.index)
     other = rig.inboxes[1 - at.index]
-    message, ancillary = other.take()
-    fd, file = descriptors(ancillary)
+    message, fds = other.take()
+    fd, file = fds
     os.close(fd)
     assert HEAD.unpack_from(message)[0] == client.ticket
     with os.fdopen(file, "rb") as found:

@@ -23,7 +23,6 @@ from poolctl.runtime.ownership.half_sync_half_reactive.retrying import QUIET_SEC
 from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.scoreboard import DONE, RETRIED, SENT, TAKEN, TICKET
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, IDLE
-from poolctl.runtime.system.channel import descriptors
 from poolctl.runtime.system.poller import HUP, IN
 from poolctl.runtime.task import Task
 
@@ -72,8 +71,8 @@ def large(rig: RetryRig, method: str = "PUT") -> Client:
 
 def take_file(rig: RetryRig, size: int = -1) -> tuple[int, bytes]:
     """As a worker: the ticket, and so many bytes of the request in the file."""
-    message, ancillary = rig.inboxes[0].take()
-    fd, file = descriptors(ancillary)
+    message, fds = rig.inboxes[0].take()
+    fd, file = fds
     os.close(fd)
     ticket, flags, _, _ = HEAD.unpack_from(message)
     assert flags & FLAG_FILE
@@ -224,8 +223,8 @@ def test_a_client_that_sends_no_more_still_waits(retrying: RetryRig) -> None:
     client.end()
     retrying.lose()
     assert client.phase is ANSWERING
-    message, ancillary = retrying.inboxes[0].take()
-    for fd in descriptors(ancillary):
+    message, fds = retrying.inboxes[0].take()
+    for fd in fds:
         os.close(fd)
     assert HEAD.unpack_from(message)[1] & FLAG_LAST  # nothing can follow it
 
@@ -235,8 +234,8 @@ def test_in_a_drain_it_is_the_last_of_its_connection(retrying: RetryRig) -> None
     ticket, _ = retrying.take()
     retrying.front.drain(None)
     retrying.die(ticket)
-    message, ancillary = retrying.inboxes[0].take()
-    for fd in descriptors(ancillary):
+    message, fds = retrying.inboxes[0].take()
+    for fd in fds:
         os.close(fd)
     again, flags, _, _ = HEAD.unpack_from(message)
     assert (again, flags) == (client.ticket, FLAG_LAST)
