@@ -97,7 +97,7 @@ def test_status_shows_busy_workers_and_faults_of_a_strategy(
     with Client(server.port) as slow:
         assert get(server.port, "/error").status in (200, 404, 500)
         slow.ask("/sleep?seconds=1")
-        wait_until(lambda: told(place, name)["faults"] == 2, "both requests to be routed")
+        wait_until(lambda: told(place, name)["plugin_faults"] == 2, "both requests to be routed")
         server.wait_until_busy()
         shown = status(place, str(server.pid)).stdout
         assert shown.startswith(f"{name} (pid {server.pid}): running, generation 1, up ")
