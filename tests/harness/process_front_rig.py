@@ -12,17 +12,31 @@ from harness.front_rig import Client, FrontRig
 from poolctl.runtime.buffers.outbound import Outbound
 from poolctl.runtime.channels.inbox import ProcessInbox
 from poolctl.runtime.channels.notices import NOTICE, Notices
-from poolctl.runtime.channels.parcel import HEAD, PART, RECORD
+from poolctl.runtime.channels.parcel import FLAG_PACKED, HEAD, PART, RECORD
 from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.ownership.half_sync_half_reactive.front_process import ProcessLendingFront
 from poolctl.runtime.ownership.half_sync_half_reactive.records import Leftovers
+from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.scoreboard import TAKEN, TICKET
 from poolctl.runtime.serving.phases import ANSWERING
 from poolctl.runtime.system.channel import LEVEL, RIGHTS
 from poolctl.runtime.system.poller import IN
+from poolctl.runtime.task import NOBODY
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 REST = b"the rest of an answer"
+
+
+def raw(flags: int, data: bytes) -> bytes:
+    """The bytes of a request as its client sent it, which may have been packed. Headers have one space, as usual."""
+    if not flags & FLAG_PACKED:
+        return data
+    conversation = Http().conversation(NOBODY)
+    conversation.unpack(data)
+    (request,) = conversation.requests
+    line, _, _ = data.partition(b"\r\n")
+    assert line == b"%b %b HTTP/%b" % (request.method.encode(), request.target, request.version.encode())
+    return line + b"".join(b"\r\n%b: %b" % header for header in request.headers) + b"\r\n\r\n"
 
 
 class ProcessFrontRig(FrontRig):
@@ -81,10 +95,10 @@ class ProcessFrontRig(FrontRig):
         message, fds = inbox.take()
         for fd in fds:
             os.close(fd)
-        ticket, _, length, _ = HEAD.unpack_from(message)
+        ticket, flags, length, _ = HEAD.unpack_from(message)
         self.workers[number][TAKEN] += 1
         self.workers[number][TICKET] = ticket << 1
-        return ticket, message[HEAD.size + length :]
+        return ticket, raw(flags, message[HEAD.size + length :])
 
     def desert(self) -> None:
         """The mold and all workers are dead."""

@@ -28,6 +28,7 @@ PIECE_BYTES: Final = 65536  # read at once from a request that is lent
 FLAG_LAST: Final = 1  # the connection ends after this response
 FLAG_ENDED: Final = 2  # the client sends no more
 FLAG_FILE: Final = 4  # the request is in a file, the second descriptor
+FLAG_PACKED: Final = 16  # the request is not its bytes, but what ``Framer.packed`` has made of them
 FLAG_MOVED: Final = 8  # the connection has passed its door in another process; both ends follow the introduction
 
 # A record is a number shifted left by 2, plus one of these.

@@ -1,7 +1,8 @@
 """Protocols turn bytes into requests and responses into bytes. They do no I/O, so each works with every ownership.
 
 The worker's half of a connection is a ``Conversation``, which parses requests completely. The front's half, under
-half-sync/half-reactive, is a ``Framer``, which only needs to find where a request ends.
+half-sync/half-reactive, is a ``Framer``, which only needs to find where a request ends. The file is long because it has
+all that a protocol can be asked for.
 """
 
 from __future__ import annotations
@@ -95,6 +96,11 @@ class Conversation(Interface):
         """Return what to send when the connection ends, instead of the protocol's ``refusal``."""
         return refusal
 
+    def unpack(self, packed: bytes) -> None:
+        """Take a request that the framer of this protocol has packed, instead of its bytes. Called only if
+        ``Protocol.packs``."""
+        raise TypeError(f"a {type(self).__name__} reads bytes")
+
     def renew(self, peer: Peer) -> None:
         """Serve another client of the same door as if this object were new. Called only if ``Protocol.renews``."""
         raise TypeError(f"a {type(self).__name__} serves one client")
@@ -119,6 +125,12 @@ class Framer(Interface):
 
         A request larger than 64 KiB is returned as an unnamed temporary file, positioned at its start.
         """
+
+    def packed(self, request: bytes) -> bytes | None:
+        """Return the request that was just taken, and has these bytes, in a form that the worker need not parse
+        (``Conversation.unpack``). Its first line is that of the request. None if the bytes serve as well. Called only
+        if ``Protocol.packs``."""
+        return None
 
     @abstractmethod
     def ended(self) -> None:
@@ -195,6 +207,8 @@ class Protocol(ABC):
     marks_requests: ClassVar[bool]  # can it tell where a request ends?
     # has a connection no state between two requests, so that another process can go on with it?
     portable: ClassVar[bool] = False
+    # has the framer ``packed``, which saves the worker to parse a request again?
+    packs: bool = False
     # can its conversations serve one client after another (``Conversation.renew``)?
     renews: bool = False
     inspected: bool = False  # must framers keep the head of each request in ``asked``? Provisioned

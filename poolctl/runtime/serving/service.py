@@ -30,6 +30,7 @@ from poolctl.runtime.serving.frames import framed, framed_conversation
 from poolctl.runtime.serving.request_line import line_of, shown
 from poolctl.runtime.serving.stream_limit import StreamWatch, log_cut
 from poolctl.runtime.system import forked
+from poolctl.runtime.system.calls import BEGIN, FINISH
 from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")
@@ -121,7 +122,10 @@ class Service:
         row = self.row
         out.observer = self.observer
         out.began = False
-        row[SINCE] = started = monotonic_ns()
+        if BEGIN is not None:
+            started = BEGIN(row)
+        else:
+            row[SINCE] = started = monotonic_ns()
         keep: bool | None
         try:
             keep = self._context().run(self._serve, request, out)
@@ -135,10 +139,13 @@ class Service:
                 outcome = self.raised(error, REQUEST)
                 keep = False if outcome is Outcome.LEFT else None
                 self.refuse(request, out, outcome.value)
-        ended = monotonic_ns()
-        row[SECONDS + (ended - started >> 10).bit_length()] += 1
-        row[SINCE] = 0
-        row[REQUESTS] += 1
+        if FINISH is not None:
+            ended = FINISH(row, started)
+        else:
+            ended = monotonic_ns()
+            row[SECONDS + (ended - started >> 10).bit_length()] += 1
+            row[SINCE] = 0
+            row[REQUESTS] += 1
         if self.entries is not None:
             self.entries.note(request, self.entries.observer if out.began else None, ended - started, ended)
         return keep
@@ -238,6 +245,9 @@ class Service:
     def end(self, started: int) -> None:
         """A request is done. ``started``: the result of ``begin``."""
         row = self.row
+        if FINISH is not None:
+            FINISH(row, started)
+            return
         row[SECONDS + (monotonic_ns() - started >> 10).bit_length()] += 1
         row[REQUESTS] += 1
         row[SINCE] = 0

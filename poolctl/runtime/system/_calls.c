@@ -1,4 +1,5 @@
-/* System calls for descriptors that do not block, as calls.py describes them. Part of the compiled form.
+/* System calls for descriptors that do not block, and the counts of a request, as calls.py describes them. Part of the
+compiled form.
 
 Each does what its namesake in Python does, but keeps the interpreter's lock (GIL): none of them waits, and giving the
 lock up for a call that takes a microsecond makes every other thread of the process compete for it. Only a large write
@@ -12,10 +13,12 @@ that a signal interrupts is repeated, after the handler has run (PEP 475). */
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LARGE 65536 /* bytes of a write for which another thread may run meanwhile */
@@ -222,6 +225,52 @@ static PyObject *calls_receive(PyObject *self, PyObject *const *args, Py_ssize_t
     return result;
 }
 
+/* Cells of a worker's row, as scoreboard.py numbers them. */
+enum { SINCE = 2, REQUESTS = 5, SECONDS = 9, CELLS = 72 };
+
+static int64_t now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+/* The cells of a row; NULL, with an exception, if it was released: then this is a child of the application. */
+static int64_t *cells(PyObject *row, Py_buffer *view) {
+    if (PyObject_GetBuffer(row, view, PyBUF_WRITABLE) < 0) return NULL;
+    if (view->len == CELLS * (Py_ssize_t)sizeof(int64_t)) return view->buf;
+    PyErr_Format(PyExc_ValueError, "a row has %d cells", CELLS);
+    PyBuffer_Release(view);
+    return NULL;
+}
+
+/* A request begins. Returns the time. */
+static PyObject *calls_begin(PyObject *self, PyObject *row) {
+    Py_buffer view;
+    int64_t *cell = cells(row, &view);
+    if (!cell) return NULL;
+    int64_t started = now();
+    cell[SINCE] = started;
+    PyBuffer_Release(&view);
+    return PyLong_FromLongLong(started);
+}
+
+/* The request that began at this time is over: count it. Returns the time. */
+static PyObject *calls_finish(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    Py_buffer view;
+    if (!arguments(count, 2)) return NULL;
+    int64_t started = PyLong_AsLongLong(args[1]);
+    if (PyErr_Occurred()) return NULL;
+    int64_t *cell = cells(args[0], &view);
+    if (!cell) return NULL;
+    int64_t ended = now(), length = 0;
+    for (int64_t units = (ended - started) >> 10; units > 0; units >>= 1) length++;
+    cell[SECONDS + length]++;
+    cell[SINCE] = 0;
+    cell[REQUESTS]++;
+    PyBuffer_Release(&view);
+    return PyLong_FromLongLong(ended);
+}
+
 static PyMethodDef methods[] = {
     {"read", (PyCFunction)(void (*)(void))calls_read, METH_FASTCALL, "read(fd, size) -> bytes"},
     {"write", (PyCFunction)(void (*)(void))calls_write, METH_FASTCALL, "write(fd, data) -> bytes written"},
@@ -229,6 +278,8 @@ static PyMethodDef methods[] = {
     {"accept", calls_accept, METH_O, "accept(listener) -> (fd, host, port)"},
     {"send", (PyCFunction)(void (*)(void))calls_send, METH_FASTCALL, "send(channel, data, *descriptors)"},
     {"receive", (PyCFunction)(void (*)(void))calls_receive, METH_FASTCALL, "receive(channel, flags) -> (data, fds)"},
+    {"begin", calls_begin, METH_O, "begin(row) -> nanoseconds"},
+    {"finish", (PyCFunction)(void (*)(void))calls_finish, METH_FASTCALL, "finish(row, started) -> nanoseconds"},
     {NULL, NULL, 0, NULL},
 };
 

@@ -8,8 +8,10 @@ sixth (docs/performance.md).
              for a unix socket
 ``SEND``     sends a message on a channel, with up to two descriptors beside it
 ``RECEIVE``  returns (message, descriptors); waits for a message unless the flags have MSG_DONTWAIT
+``BEGIN``    notes in a row of the scoreboard that a request begins; returns the monotonic time in nanoseconds
+``FINISH``   counts there the request that began at this time; returns the time
 
-These three are None where there is no compiled form; their users then call the methods of a socket.
+These are None where there is no compiled form; their users then have their own way.
 """
 
 from __future__ import annotations
@@ -23,11 +25,15 @@ from poolctl.compiled import compiled
 ACCEPT: Callable[[int], tuple[int, str, str]] | None = None
 SEND: Callable[..., None] | None = None
 RECEIVE: Callable[[int, int], tuple[bytes, list[int]]] | None = None
+BEGIN: Callable[[memoryview], int] | None = None
+FINISH: Callable[[memoryview, int], int] | None = None
 
 if not TYPE_CHECKING and compiled():
     from poolctl.runtime.system._calls import accept as ACCEPT
+    from poolctl.runtime.system._calls import begin as BEGIN
     from poolctl.runtime.system._calls import close, read, write
+    from poolctl.runtime.system._calls import finish as FINISH
     from poolctl.runtime.system._calls import receive as RECEIVE
     from poolctl.runtime.system._calls import send as SEND
 
-__all__ = ["ACCEPT", "RECEIVE", "SEND", "close", "read", "write"]
+__all__ = ["ACCEPT", "BEGIN", "FINISH", "RECEIVE", "SEND", "close", "read", "write"]

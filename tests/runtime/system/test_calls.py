@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sysconfig
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 
 from poolctl.runtime.channels.inbox import AT_ONCE, CLOEXEC, MESSAGE_BYTES
+from poolctl.runtime.scoreboard import REQUESTS, ROW, SECONDS, SINCE
 from poolctl.runtime.system import calls
 
 SOURCE = Path(calls.__file__).with_name("_calls.c")
@@ -204,3 +206,28 @@ def test_what_a_signal_handler_raises_comes_through(native: Any, channel: tuple[
             native.receive(channel[1].fileno(), CLOEXEC)
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+def test_the_counts_of_a_request_are_those_of_a_service(native: Any) -> None:
+    row = memoryview(bytearray(8 * ROW)).cast("q")
+    before = time.monotonic_ns()
+    started = native.begin(row)
+    assert before <= started == row[SINCE] <= time.monotonic_ns()
+    for length, ago in enumerate([0, 1024, 2048, 5000, 9000]):
+        began = time.monotonic_ns() - ago - 10**12 * (length == 4)
+        ended = native.finish(row, began)
+        assert row[SECONDS + (ended - began >> 10).bit_length()] >= 1
+        row[SECONDS + (ended - began >> 10).bit_length()] -= 1
+    assert (row[SINCE], row[REQUESTS]) == (0, 5)
+    row[REQUESTS] = 0
+    assert not any(row)
+
+
+def test_a_row_that_was_released_is_refused(native: Any) -> None:
+    row = memoryview(bytearray(8 * ROW)).cast("q")
+    short = row[1:]
+    assert raised(native.begin, short)[0] is ValueError
+    short.release()
+    row.release()
+    assert raised(native.begin, row)[0] is ValueError
+    assert raised(native.finish, row, 1)[0] is ValueError

@@ -31,6 +31,7 @@ from poolctl.runtime.channels.parcel import (
     FLAG_ENDED,
     FLAG_FILE,
     FLAG_LAST,
+    FLAG_PACKED,
     HEAD,
     PART,
     PIECE_BYTES,
@@ -91,7 +92,10 @@ def execute(service: Service, conversation: Conversation, out: Sending, data: by
 
 def _execute(service: Service, conversation: Conversation, out: Sending, data: bytes | BinaryIO, flags: int) -> bool:
     if isinstance(data, bytes):
-        conversation.receive(data)
+        if flags & FLAG_PACKED:
+            conversation.unpack(data)
+        else:
+            conversation.receive(data)
     else:
         with data:
             while piece := data.read(PIECE_BYTES):

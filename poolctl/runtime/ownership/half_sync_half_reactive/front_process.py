@@ -25,7 +25,7 @@ from poolctl.runtime.channels.notices import (
     OVERDUE,
     Attention,
 )
-from poolctl.runtime.channels.parcel import FLAG_FILE, HEAD
+from poolctl.runtime.channels.parcel import FLAG_FILE, FLAG_PACKED, HEAD
 from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.ownership.half_sync_half_reactive.front import LendingFront
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
@@ -66,6 +66,7 @@ class ProcessLendingFront(LendingFront):
     ) -> None:
         super().__init__(lifeline, protocol, router, timeouts, limit, waiting, clock=clock, poller=poller)
         self._awaited = awaited
+        self._packs = protocol.packs
         self.untaken: Untaken | None = None
         if awaited and self.router.queues:
             self.untaken = Computing(self.router, self.rooms, self._reclaim)
@@ -176,6 +177,9 @@ class ProcessLendingFront(LendingFront):
             self.untaken.quiet = False
         if isinstance(request, bytes):
             intro = client.intro
+            if self._packs and (packed := client.framer.packed(request)) is not None:
+                request = packed
+                flags |= FLAG_PACKED
             item = HEAD.pack(ticket, flags, len(intro), client.came) + intro + request
             full = self.router.route(client.peer, self.now, id(client), item, (client.fd,), -1, client.framer.asked)
         else:

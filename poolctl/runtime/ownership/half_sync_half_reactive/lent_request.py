@@ -12,7 +12,7 @@ from poolctl.runtime.app.asgi.output import AsgiLoop
 from poolctl.runtime.app.awaited import Exchange
 from poolctl.runtime.buffers.observer import Observer, observers
 from poolctl.runtime.buffers.outbound import Sending
-from poolctl.runtime.channels.parcel import FLAG_ENDED, FLAG_LAST, PIECE_BYTES
+from poolctl.runtime.channels.parcel import FLAG_ENDED, FLAG_LAST, FLAG_PACKED, PIECE_BYTES
 from poolctl.runtime.ownership.half_sync_half_reactive.first_byte import FirstByte
 from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
@@ -105,7 +105,10 @@ class LentRequest(Sending, Generic[L]):
         """Return the request; None if its bytes are no valid request, which the front's framer should rule out."""
         conversation = self.conversation
         if isinstance(self._data, bytes):
-            conversation.receive(self._data)
+            if self._flags & FLAG_PACKED:
+                conversation.unpack(self._data)
+            else:
+                conversation.receive(self._data)
         else:
             while not conversation.requests and not conversation.failure and (piece := self._data.read(PIECE_BYTES)):
                 conversation.receive(piece)

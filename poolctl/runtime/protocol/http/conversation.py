@@ -42,6 +42,12 @@ class HttpWorkerHalf(HttpReader):
         self.origins = None if origins_of is None else origins_of(peer)
         self.successor: Conversation | None = None
 
+    def unpack(self, packed: bytes) -> None:
+        """Take a request that a framer has packed."""
+        self._head.unpack(packed[packed.index(b"\n") + 1 :])
+        self._over = not self._head.keep_alive
+        self._complete(packed)
+
     def renew(self, peer: Peer) -> None:
         """Serve another client as if this object were new. Its scheme stays, which is that of its door."""
         self.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from poolctl.runtime.buffers.spool import Spool
 from poolctl.runtime.buffers.temporary import INLINE_BYTES
@@ -12,6 +12,8 @@ from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http.reader import HttpReader
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.task import Asked
+
+PACKED_BYTES: Final = 16384  # bytes of a request that is packed, which may double them
 
 
 class HttpFramer(HttpReader):
@@ -22,6 +24,7 @@ class HttpFramer(HttpReader):
     def __init__(self, http: HttpLimits) -> None:
         super().__init__(http)
         self.asked: Asked | None = None
+        self._bare = False  # the last complete request has no body
         self._found: deque[bytes | BinaryIO] = deque()
 
     @property
@@ -42,7 +45,18 @@ class HttpFramer(HttpReader):
         """Remove the oldest complete request and return its bytes; None if there is none."""
         return self._found.popleft() if self._found else None
 
+    def packed(self, request: bytes) -> bytes | None:
+        """Return the request that was just taken, and has these bytes, as its first line and what was read of its head.
+        None if it has a body, if others have come, if it is large, or if its head is one that the worker has probably
+        read too: then it remembers that, and what its app has made of it."""
+        if not self._bare or self._found or self._held or self._body is not None or self.failure or self._head.repeated:
+            return None
+        if len(request) > PACKED_BYTES:
+            return None
+        return request.partition(b"\r\n")[0] + b"\r\n" + self._head.packed()
+
     def _complete(self, head: bytes) -> None:
+        self._bare = True
         self._found.append(head)
 
     def _begin(self, head: bytes) -> Keep | None:
@@ -54,6 +68,7 @@ class HttpFramer(HttpReader):
         self._raw.write(data[start:end])
 
     def _finish(self) -> None:
+        self._bare = False
         self._found.append(self._raw.whole())
 
 

@@ -9,6 +9,7 @@ The file is long because every rule about a head is checked in this one place.
 
 from __future__ import annotations
 
+import marshal
 from typing import Final
 
 from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
@@ -56,6 +57,7 @@ FOREIGN = frozenset(
     )
 )
 CONNECT: Final = b"CONNECT"
+MARSHAL_VERSION: Final = 2  # later ones look for objects that occur twice, which takes as long again
 STAND_IN: Final = b"GET"  # fed to the parser in place of a method that it does not know
 
 _kinds: dict[bytes, int] = {}  # at most MEMO_NAMES; any thread may add. Saves lowering each name
@@ -113,6 +115,7 @@ class HeadParser:
     ``expects``     whether the client waits for 100 Continue before it sends the body; valid only if a body follows
     ``keep_alive``  whether the client may send further requests
     ``upgrade``     whether the client wants to switch to another protocol
+    ``repeated``    whether the same head was read just before, on this connection or another one
     """
 
     __slots__ = (
@@ -130,6 +133,7 @@ class HeadParser:
         "expects",
         "keep_alive",
         "length",
+        "repeated",
         "upgrade",
     )
 
@@ -143,15 +147,19 @@ class HeadParser:
         self._method = ""
         self._last = b""  # the last head, if it was ordinary: HTTP/1.1, no body, no upgrade
         self._block = b""  # what follows its first line
+        self.repeated = False
 
     def check(self, head: bytes) -> Failure | None:  # noqa: C901, PLR0915  # the rules of a head, in one pass
         """Read a whole head, without preceding blank lines. Returns None, or what is wrong with it."""
         if head == self._last:
+            self.repeated = True
             return None  # the attributes are still set: saves the copy from _recent
         recent = self._recent.found
         if head == recent[0]:
             self._recall(recent)
+            self.repeated = True
             return None
+        self.repeated = False
         self._last = b""
         end = head.find(b"\r\n")
         fields = self._fields
@@ -269,6 +277,21 @@ class HeadParser:
         """Return the request whose head was read last."""
         fields = self._fields
         return HttpRequest(self._method, fields.target, self._version, fields.headers, self.keep_alive, conversation)
+
+    def packed(self) -> bytes:
+        """Return what was read last, for ``unpack`` in another process of this server."""
+        fields = self._fields
+        return marshal.dumps(
+            (self._method, fields.target, self._version, fields.headers, self.keep_alive), MARSHAL_VERSION
+        )
+
+    def unpack(self, packed: bytes) -> None:
+        """Take the head of a request without a body that another process has read and checked."""
+        fields = self._fields
+        self._method, fields.target, self._version, fields.headers, self.keep_alive = marshal.loads(packed)
+        self._last = self._block = b""
+        self.length = 0
+        self.chunked = self.upgrade = self.repeated = False
 
     def anew(self) -> HeadParser:
         """Return a new one with the same limits."""

@@ -52,6 +52,7 @@ class Http(Protocol):
     name: ClassVar[str] = "http"
     marks_requests: ClassVar[bool] = True
     portable: ClassVar[bool] = True
+    packs = True
 
     head: Annotated[int, "bytes", Field(ge=256, description="bytes of the request line and headers; more: 431")] = 32768
     target: Annotated[int, "bytes", Field(ge=1, description="bytes of the request target; more: 414")] = 8192

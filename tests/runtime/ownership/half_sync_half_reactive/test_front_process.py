@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from harness.no_descriptor import no_descriptor
-from harness.process_front_rig import GET, REST, ProcessFrontRig
+from harness.process_front_rig import GET, REST, ProcessFrontRig, raw
 
 from poolctl.runtime.affinity.header import Header
 from poolctl.runtime.channels.notices import BEGAN, DIED_IDLE, INBOX_JOINED, INBOX_LEFT, LOST, OVERDUE
-from poolctl.runtime.channels.parcel import FLAG_FILE, HEAD, TICKET_KEPT, TICKET_MISSED
+from poolctl.runtime.channels.parcel import FLAG_FILE, FLAG_PACKED, HEAD, TICKET_KEPT, TICKET_MISSED
 from poolctl.runtime.dispatch.least_loaded import LeastLoaded
 from poolctl.runtime.ownership.half_sync_half_reactive.sessions import INDEX
 from poolctl.runtime.ownership.half_sync_half_reactive.untaken import LATE_SECONDS, Computing
@@ -51,10 +51,30 @@ def test_a_request_and_its_connection_travel_in_one_message(rig: ProcessFrontRig
     os.write(fd, b"from the worker")
     os.close(fd)
     ticket, flags, length, came = HEAD.unpack_from(message)
-    assert (ticket, flags, came) == (client.ticket, 0, rig.clock.now)
+    assert (ticket, flags, came) == (client.ticket, FLAG_PACKED, rig.clock.now)
     assert message[HEAD.size : HEAD.size + length].decode().split(" ")[:3] == ["192.0.2.1", "40000", "0"]
-    assert message[HEAD.size + length :] == GET
+    assert raw(flags, message[HEAD.size + length :]) == GET
     assert client.read() == b"from the worker"
+
+
+def test_a_request_whose_head_was_read_before_travels_as_its_bytes(rig: ProcessFrontRig) -> None:
+    """The worker that gets it has probably read that head too, and remembers what its app has made of it."""
+    rig.lent()
+    client = rig.lent()
+    rig.take()
+    message, fds = rig.inboxes[0].take()
+    os.close(fds[0])
+    ticket, flags, length, _ = HEAD.unpack_from(message)
+    assert (ticket, flags, message[HEAD.size + length :]) == (client.ticket, 0, GET)
+
+
+def test_a_request_with_a_body_travels_as_its_bytes(rig: ProcessFrontRig) -> None:
+    post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+    rig.lent(post)
+    message, fds = rig.inboxes[0].take()
+    os.close(fds[0])
+    _, flags, length, _ = HEAD.unpack_from(message)
+    assert (flags, message[HEAD.size + length :]) == (0, post)
 
 
 def test_a_large_request_travels_in_a_file(rig: ProcessFrontRig) -> None:
@@ -249,7 +269,8 @@ def test_reclaimed_tasks_are_first_in_the_queue_again(make: Callable[..., Proces
     rig.notice(DIED_IDLE, 0)
     rig.notice(INBOX_LEFT, 0)
     assert [parcel.item[: HEAD.size] for parcel in rig.router.waiting] == [
-        HEAD.pack(each.ticket, 0, len(each.connection.intro), rig.clock.now) for each in (first, third)
+        HEAD.pack(each.ticket, flags, len(each.connection.intro), rig.clock.now)
+        for each, flags in ((first, FLAG_PACKED), (third, 0))  # the head of the third is known by then
     ]
     assert rig.inboxes[0].waiting == 1  # its successor serves that
     rig.sweep(0.5)

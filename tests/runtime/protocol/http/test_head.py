@@ -372,3 +372,47 @@ def test_connections_with_the_same_head_share_no_environ() -> None:
         expected = environ.copy()
         environ["HTTP_X_A"] = "leaked"
         del environ["HTTP_HOST"]
+
+
+@drawn(80)
+@given(heads(GOOD_LINES, [*GOOD_HEADERS, b"Connection: close\r\n"]), st.lists(st.booleans(), min_size=8, max_size=8))
+def test_a_packed_request_is_the_one_that_the_worker_would_have_read(sequence: list[bytes], packs: list[bool]) -> None:
+    """A front that takes each request when it is complete, and workers of both kinds that read some of them and unpack
+    the others."""
+    front = Http(body=1000)
+    framer = front.framer()
+    workers = [Http(body=1000).conversation(PEER), Http(body=1000).streaming(PEER)]
+    for head, pack in zip(sequence, packs, strict=False):
+        alone = fresh()
+        if found(alone, head)[0] or alone.length or alone.chunked:
+            return
+        framer.receive(head)
+        request = framer.take()
+        packed = framer.packed(request)
+        if packed is not None:
+            assert packed.partition(b"\r\n")[0] == head.partition(b"\r\n")[0]
+        for worker in workers:
+            if pack and packed is not None:
+                worker.unpack(packed)
+            else:
+                worker.receive(request)
+            assert described(worker.requests.popleft()) == described(alone.request(None))
+            assert not worker.failure
+        if not alone.keep_alive:
+            return
+
+
+def test_a_request_is_packed_only_if_nothing_else_has_come() -> None:
+    get, post = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab"
+    for data, packs in [
+        (get, True),
+        (get + get[:5], False),
+        (get + get, False),
+        (post, False),
+        (get + b"GET  / HTTP/1.1\r\n\r\n", False),
+        (get + post[:-1], False),
+        (get[:-2] + b"X: " + b"y" * 17000 + b"\r\n\r\n", False),
+    ]:
+        framer = Http().framer()
+        framer.receive(data)
+        assert (framer.packed(framer.take()) is not None) is packs, data
