@@ -127,6 +127,23 @@ class TestLeastLoaded:
         with inboxes([0, 1, 0, 0]) as made:
             assert picks(LeastLoaded(), made, 6) == [0, 2, 3, 0, 2, 3]
 
+    @given(LOADS, st.lists(st.sets(st.integers(0, 8), max_size=8), min_size=1, max_size=8))
+    def test_the_next_of_those_with_the_fewest_tasks_whichever_are_on_offer(
+        self, loads: list[int], away: list[set[int]]
+    ) -> None:
+        """Against a search of all of them."""
+        with inboxes(loads) as made:
+            dispatch, last = LeastLoaded(), -1
+            for gone in away:
+                offer = tuple(inbox.view for inbox in made if inbox.index not in gone) or (made[0].view,)
+                fewest = min(view.load for view in offer)
+                equals = [view.index for view in offer if view.load == fewest]
+                expected = next((index for index in equals if index > last), equals[0])
+                chosen = dispatch.pick(TASK, offer)
+                assert chosen.index == expected
+                made[expected].put(b"x")
+                last = expected
+
     @pytest.mark.parametrize("kind", KINDS)
     def test_what_is_done_counts_no_more(self, kind: type[Inbox]) -> None:
         with inboxes([2, 1], kind) as made:
