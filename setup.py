@@ -16,7 +16,7 @@ from setuptools import Extension, setup
 # serving_async/boundary.py, by whose frames the log finds the stack of a request that took too long.
 MODULES = {
     "": "scoreboard task",
-    "app/asgi": "scope",
+    "app/asgi": "call scope",
     "app/wsgi": "call environ file single",
     "buffers": "outbound",
     "channels": "bell inbox parcel returns",

@@ -2,81 +2,29 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from asyncio import AbstractEventLoop
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from poolctl.errors import ClientGone
 from poolctl.runtime.app import ExchangeApp, Surroundings
+from poolctl.runtime.app.asgi.call import HEARD_LEFT, HEARD_TO_LEAVE, SEND_NOTHING, Application, HttpCall, Message
 from poolctl.runtime.app.asgi.lifespan import Lifespan
 from poolctl.runtime.app.asgi.output import AsgiOutput, WebSocketOutput
-from poolctl.runtime.app.asgi.scope import ScopeMemo
 from poolctl.runtime.app.functions.target import load_asgi
-from poolctl.runtime.protocol.http.encode import STATUS_TEXTS, encode_raw, status_text
 from poolctl.runtime.protocol.http.request import HttpRequest
-from poolctl.runtime.protocol.http.response import UNKNOWN_LENGTH, HttpResponse
-from poolctl.runtime.protocol.output import GONE, HERE, Output
+from poolctl.runtime.protocol.output import HERE, Output
 
 if TYPE_CHECKING:
     from poolctl.runtime.app.asgi.websocket import WebSocketExchange
     from poolctl.runtime.protocol.websocket.conversation import WebSocketConversation
 
-Message = dict[str, Any]
-Application = Callable[[dict[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Any]
-SEND_START, SEND_BODY, SEND_NOTHING = range(3)  # what the app has to send next
-# What http.disconnect has meant to the app so far: not received, time to end, or the client left (nothing can be sent).
-HEARD_NOTHING, HEARD_TO_LEAVE, HEARD_LEFT = range(3)
 
-
-class HttpExchange(HttpResponse):
+class HttpExchange(HttpCall):
     """One request and its response: ``receive`` and ``send`` of one call of the application."""
 
-    __slots__ = ("_application", "_heard", "_read", "_state", "connection")
-
-    def __init__(self, request: HttpRequest, connection: AsgiOutput, application: Application) -> None:
-        # HttpResponse.__init__ inlined: calling it would take longer than all of these assignments
-        self.request = request
-        self.out = self.connection = connection
-        self._status = None
-        self._headed = False
-        self.keep = True
-        self.mismatch = ""
-        self._application = application
-        self._state = SEND_START
-        self._read = False  # the whole body was given to the app
-        self._heard = HEARD_NOTHING  # the last http.disconnect
-
-    def call(self) -> Awaitable[None]:
-        """Call the application. Return its awaitable."""
-        request = self.request
-        conversation = request.conversation
-        memo = conversation.memo
-        if memo is None:
-            memo = conversation.memo = ScopeMemo(conversation.peer, conversation.scheme)
-        scope = memo.scope(request, self.connection.loop.lifespan.state)
-        called: Awaitable[None] = self._application(scope, self.receive, self.send)
-        return called
-
-    @property
-    def ended(self) -> bool:
-        """Whether the response is complete."""
-        return self._state == SEND_NOTHING
-
-    def conclude(self) -> bool:
-        """The application has returned. Return whether the connection may be kept. Raises RuntimeError if the response
-        is not complete, unless the app got http.disconnect, the client has left, or the conversation failed."""
-        if self._state == SEND_NOTHING:
-            return self.keep
-        if self._heard or self.connection.presence is GONE or self.connection.conversation.failure:
-            return False
-        if self._state == SEND_BODY:
-            raise RuntimeError("the application returned before its response was complete")
-        raise RuntimeError("the application returned without a response")
+    __slots__ = ()
 
     async def receive(self) -> Message:
         """Return ``http.request`` until the body is complete, then wait and return ``http.disconnect``."""
@@ -90,7 +38,7 @@ class HttpExchange(HttpResponse):
                 self._read = inflow.done and not inflow.size
                 return {"type": "http.request", "body": data, "more_body": not self._read}
         else:
-            while not self._over():
+            while not self.over():
                 await self.connection.news()
         if self._heard != HEARD_LEFT:
             self._heard = (
@@ -98,98 +46,10 @@ class HttpExchange(HttpResponse):
             )
         return {"type": "http.disconnect"}
 
-    def _over(self) -> bool:
-        """Return whether it is time for ``http.disconnect``: the client has left or ended its direction, the response
-        is complete, or the server is stopping.
-
-        When the server stops, open streams get the message at once, and so do requests whose own task waits for it. If
-        another task is listening, as under Django for every request, the request may be an ordinary one and gets it
-        later.
-        """
-        out = self.connection
-        if self._state == SEND_NOTHING or out.presence is not HERE:
-            return True
-        return out.loop.stopping.tells(streams=self._headed and self._length == UNKNOWN_LENGTH)
-
-    @property
-    def _unasked(self) -> bool:
-        """Whether the client waits for 100 Continue, which it will not get. Its next bytes could then be the body or
-        another request, so this response must be the last one."""
-        inflow = self.request.inflow
-        return inflow is not None and bool(inflow.reply)
-
-    async def send(self, message: Message) -> None:  # noqa: C901  # a branch for each message
-        """Send a message. Raises ClientGone, an OSError, if the client has left; RuntimeError and others if the message
-        is not allowed now."""
-        kind = message["type"]
-        if kind == "http.response.body":
-            if self._state != SEND_BODY:
-                when = "before http.response.start" if self._state == SEND_START else "after the response"
-                raise RuntimeError(f"{kind} was sent {when}")
-            out = self.connection
-            if out.presence is GONE or self._heard == HEARD_LEFT:
-                raise ClientGone("the client has left")
-            body = message.get("body", b"")
-            if type(body) is not bytes:
-                body = bytes(body)
-            if self._headed or message.get("more_body", False):
-                self._part(body, message.get("more_body", False))
-                if self._state == SEND_BODY and out.outbound is not None:
-                    await out.until_drained()
-                return
-            if self.request.inflow is not None and self._unasked:  # without a body, that call is saved
-                out.last = True
-            self._state = SEND_NOTHING
-            self.only(body)
-            out.complete(self)
-        elif kind == "http.response.start":
-            if self._state != SEND_START:
-                raise RuntimeError("http.response.start was sent twice")
-            self.begin(
-                STATUS_TEXTS.get(message["status"]) or status_text(message["status"]),
-                message.get("headers", ()),
-                encode_raw,
-            )
-            self._state = SEND_BODY
-        elif kind == "http.response.pathsend":
-            if self._state != SEND_BODY or self._headed:
-                raise RuntimeError(f"{kind} must come right after http.response.start, as the whole body")
-            self._file(message["path"])  # no wait for the client: the bytes that it has not taken stay in the file
-        else:
-            raise ValueError(f"unknown message {kind!r}; use http.response.start, .body or .pathsend")
-
-    def _file(self, path: str) -> None:
-        """Send the regular file at this path as the body. Raises OSError if it cannot be read, ValueError if it is not
-        regular."""
-        out = self.connection
-        if out.presence is GONE or self._heard == HEARD_LEFT:
-            raise ClientGone("the client has left")
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-        try:
-            status = os.fstat(file)
-            if not stat.S_ISREG(status.st_mode):
-                raise ValueError(f"http.response.pathsend: {path!r} is not a regular file")
-            if self._unasked:
-                out.last = True
-            self.write_file(file, 0, status.st_size)
-            self.finish()
-        finally:
-            os.close(file)
-        self._state = SEND_NOTHING  # only now: after an error the response is incomplete
-        out.complete(self)
-
-    def _part(self, body: bytes, more: bool) -> None:
-        """Send a part of the body."""
-        out = self.connection
-        if not self._headed and self._unasked:
-            out.last = True
-        if not self._headed and not body:
-            out.send(self._head())  # the client of a stream waits for the head
-        self.write(body)
-        if not more:
-            self._state = SEND_NOTHING
-            self.finish()
-            out.complete(self)
+    async def send(self, message: Message) -> None:
+        """Send a message. Raises what ``respond`` does."""
+        if self.respond(message):
+            await self.connection.until_drained()
 
 
 @dataclass
