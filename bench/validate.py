@@ -37,7 +37,7 @@ app = typer.Typer(add_completion=False)
 def nothing(file: str) -> None: ...
 app()
 """
-POOLCTL = "from poolctl.cli.main import main; main()"  # as in the installed command
+POOLCTL = "from poolctl.cli.entry import main; main()"  # as in the installed command
 
 
 def seconds(file: Path) -> float:

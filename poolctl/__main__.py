@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from poolctl.cli.main import main
+from poolctl.cli.entry import main
 
 if __name__ == "__main__":
     main()

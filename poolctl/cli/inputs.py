@@ -16,8 +16,6 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-import typer
-
 from poolctl.cli.output import echo
 
 if TYPE_CHECKING:
@@ -133,7 +131,7 @@ def _report_import_error(what: str, app: str, root: str, *, imports: bool) -> No
 
     found = replace(found, message=found.message.replace(app, what), place=SourceText(what, "", is_file=False).at(0))
     sys.stderr.write(with_verdict(what, [found], sys.stderr))
-    raise typer.Exit(USAGE)
+    raise SystemExit(USAGE)
 
 
 def _import_finding(app: str, kind: str, root: str) -> Diagnostic | None:
@@ -169,6 +167,6 @@ def _to_keep(what: str) -> str:
     return f"To save a topology, run poolctl init{app}."
 
 
-def _error(message: str, fix: str) -> typer.Exit:
+def _error(message: str, fix: str) -> SystemExit:
     echo(f"error: {message}; {fix}", err=True)
-    return typer.Exit(USAGE)
+    return SystemExit(USAGE)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import gc
-import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
@@ -127,49 +124,3 @@ def options(
     ] = False,
 ) -> None:
     """Options before the command. The callback of --version does all the work."""
-
-
-STREAMS = ("stdin", "stdout", "stderr")  # in the order of their descriptors
-
-
-def open_closed_streams() -> None:
-    """Open /dev/null for standard streams that are closed (`poolctl run >&-`): otherwise a socket would get the number
-    of one, and log lines would go to a client."""
-    for number, name in enumerate(STREAMS):
-        if getattr(sys, name) is None:
-            opened = os.open(os.devnull, os.O_RDWR)
-            if opened != number:
-                os.dup2(opened, number)
-                os.close(opened)
-            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115  # to the end
-
-
-def main() -> None:
-    """Run the command line of this process, and exit."""
-    open_closed_streams()
-    try:
-        os.getcwd()
-    except OSError:  # relative paths could not be resolved
-        sys.stderr.write("error: the working directory has been removed; change to another one\n")
-        sys.exit(2)
-    if sys.argv[1:2] == ["run"]:
-        cli()
-    # Output may contain characters that the encoding of the terminal or the pipe lacks.
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # the original stream
-    # All other commands end before there is garbage to collect. Collecting it and finalizing the interpreter would take
-    # a fifth of their time (mypy exits in the same way).
-    gc.disable()
-    code = 0
-    try:
-        try:
-            cli()
-        except SystemExit as exiting:
-            code = exiting.code if isinstance(exiting.code, int) else int(exiting.code is not None)
-        sys.stdout.flush()
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EIO) or error.filename is not None:
-            raise
-        sys.stderr.write(f"error: cannot write to standard output: {error.strerror}\n")
-        code = 2
-    sys.stderr.flush()
-    os._exit(code)

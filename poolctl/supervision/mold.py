@@ -75,6 +75,8 @@ def main(build: Callable[[], Plan], supervisor: socket.socket, lifeline: int, pr
     """Run a mold in its own process, from the fork on. Returns the exit status."""
     begin()
     forked.hold({supervisor.fileno(), lifeline, presence}, only=True)
+    gc.freeze()  # what poolctl has imported so far is not garbage, so collections need not look at it
+    gc.enable()  # see poolctl.cli.entry
     try:
         plan = build()
     except BaseException as error:  # noqa: BLE001  # the user's code may raise anything, which is reported

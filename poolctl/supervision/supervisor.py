@@ -25,6 +25,7 @@ when their time to drain is over, and a stop waits for them.
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -163,6 +164,7 @@ class Supervisor:
     def run(self) -> int:
         """Serve until a signal stops the server. Returns the exit code."""
         self._begin()
+        gc.enable()  # see poolctl.cli.entry
         try:
             with self.signals:
                 while self.exit_code is None or not self.drained or self._ending():

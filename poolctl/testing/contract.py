@@ -19,7 +19,8 @@ class DispatchContract:
                   tasks may be taken before an older one
     ``affine``    whether it keeps a client's tasks together: then at most (1 + ``slack``)/n of the clients may move
                   when one of n inboxes leaves
-    ``budget``    microseconds that a decision among 8 inboxes may take; None: 12 times as many as least-loaded takes
+    ``budget``    microseconds that a decision among 8 inboxes may take; None: 12 times as many as it takes to read
+                  the load of each
                   plus 15, which does not depend on the speed of the machine
     ``use``       how topologies name it; empty: by its file
     """

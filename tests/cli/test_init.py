@@ -306,7 +306,7 @@ def test_ctrl_c_at_a_terminal_leaves_nothing_behind(here: Path) -> None:
     leader, follower = pty.openpty()
     # A shell that starts the tests in the background makes its children ignore the signal.
     heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
-    program = f"{heard} from poolctl.cli.main import main; main()"
+    program = f"{heard} from poolctl.cli.entry import main; main()"
     words = [sys.executable, "-c", program, "init", "--kind", "demo"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "NO_COLOR": "1"}
     with subprocess.Popen(words, stdin=follower, stdout=follower, stderr=follower, env=environment) as asking:

@@ -44,7 +44,7 @@ def test_a_missing_file_exits_with_78(tmp_path: Path) -> None:
 
 def test_help_does_not_import_the_runtime() -> None:
     code = (
-        "import sys\nsys.argv = ['poolctl', 'run', '--help']\nfrom poolctl.cli.main import main\n"
+        "import sys\nsys.argv = ['poolctl', 'run', '--help']\nfrom poolctl.cli.entry import main\n"
         "try:\n    main()\nfinally:\n"
         "    print([m for m in sys.modules if m.startswith(('poolctl.runtime', 'poolctl.assembly', 'yaml'))])"
     )

@@ -198,7 +198,7 @@ def _import() -> None:
 
 
 def _command(request: dict[str, Any], stderr: int, stdout: int = -1) -> None:
-    from poolctl.cli.main import main
+    from poolctl.cli.entry import main
 
     for number, given in ((2, stderr), (1, stdout)):
         if given >= 0:

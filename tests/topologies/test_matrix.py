@@ -27,7 +27,8 @@ from poolctl.assembly.fitting.combination import SERVICES, Combination, complete
 from poolctl.assembly.fitting.rules import Rule, combinations, fits
 from poolctl.assembly.judging.judge import judge
 from poolctl.assembly.resolve import read
-from poolctl.cli.run import EX_CONFIG, run
+from poolctl.cli.foreground import EX_CONFIG
+from poolctl.cli.run import run
 from poolctl.cli.validate import validate
 from poolctl.config.diagnostic import Diagnostic, Invalid
 from poolctl.config.sources import Inputs
@@ -186,9 +187,9 @@ def assert_refused(group: list[Combination], file: Path, capsys: pytest.CaptureF
 
 def assert_refused_by_run(file: Path, found: list[Diagnostic], capsys: pytest.CaptureFixture[str]) -> None:
     """`run` says of a file what `validate` says of it, and starts nothing."""
-    with pytest.raises(typer.Exit) as left:
+    with pytest.raises(SystemExit) as ended:
         run(str(file))
-    assert left.value.exit_code == EX_CONFIG
+    assert ended.value.code == EX_CONFIG
     out, said = capsys.readouterr()
     with pytest.raises(typer.Exit) as left:
         validate([str(file)])
