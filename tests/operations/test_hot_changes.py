@@ -24,6 +24,8 @@ from harness.ports import quiet_port
 from harness.server import Serve, Server, wait_until
 from harness.shop import APP, OTHER
 
+from poolctl.runtime.system.loaded_code import CLOCK_SECONDS
+
 APPS = Path(__file__).parents[1] / "topologies" / "apps"
 ASGI = {"asgi": "who:answer"}
 HSHR, HSHA, LF, RP = "half-sync/half-reactive", "half-sync/half-async", "leader/followers", "reuse-port"
@@ -84,6 +86,7 @@ class Changing:
         self.folder = folder
         self.port = quiet_port()
         self.keys = {"name": self.name, "listen": f"tcp://127.0.0.1:{self.port}", "app": "demo", **keys}
+        time.sleep(2 * CLOCK_SECONDS)  # or the code that a test has just written might be newer than what is loaded
         self.server: Server = serve(self.keys, path=APPS, tracebacks=True)
         (self.file,) = folder.glob("*.yaml")
 
