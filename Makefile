@@ -7,7 +7,7 @@
 # make fuzz   fuzz every kind of server, with thousands of malformed connections per protocol, and draw the input of
 #             tests anew, twenty times as much
 # make compiled  compile the hot path in a copy of this tree, build/compiled, and run the tests that start servers there;
-#             needs a C compiler and Python's headers
+#             needs a C compiler and Python's headers; make compiled-short  a few of these tests
 # make speed  check speed limits, on a quiet machine: validate, the guard around plugins
 # make words  run the tests that know all words and keys: after a new one, the places that miss it
 # make docs   generate what comes from the code: tables and diagrams of docs/, topologies/poolctl.schema.json
@@ -32,7 +32,7 @@ FAST := $(addprefix tests/,assembly cli config description proposal runtime supe
 WORDS := $(addprefix tests/,$(addprefix docs/test_,language.py places.py drawn.py) description assembly/fitting \
 	assembly/test_registry.py $(addprefix config/test_,load.py diagnostics.py broken.py) runtime/dispatch)
 
-.PHONY: run test words check coverage short faults fuzz compiled speed docs bench clean
+.PHONY: run test words check coverage short faults fuzz compiled compiled-copy compiled-short speed docs bench clean
 
 run: $(VENV)/installed
 	@exec $(BIN)/poolctl run $(TOPOLOGY)
@@ -60,13 +60,25 @@ fuzz: $(VENV)/installed-dev
 # Those that call the code as its users do, and none that replaces a part of it.
 SERVED := $(addprefix tests/,applications fuzz operations topologies)
 
-compiled: $(VENV)/installed-dev
+# Of these, what shows most in little time: each ownership, malformed requests, and the answers of the server itself.
+FEW_SERVED := $(addprefix tests/,$(addprefix topologies/test_,malformed.py own_answers.py retry.py) operations/test_control.py)
+
+# The copy has the packages of this tree's environment, but not this tree.
+compiled-copy: $(VENV)/installed-dev
 	rm -rf build/compiled && mkdir -p build/compiled
 	git ls-files -z | xargs -0 cp --parents -t build/compiled
-	$(PYTHON) -m venv build/compiled/$(VENV)
-	cd build/compiled && $(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m venv --without-pip build/compiled/$(VENV)
+	packages='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+		{ echo "$(CURDIR)/build/compiled"; $(BIN)/python -c "$$packages"; } > \
+		"$$(build/compiled/$(BIN)/python -c "$$packages")/this.pth"
 	cd build/compiled && POOLCTL_COMPILE=1 $(BIN)/python setup.py --quiet build_ext --inplace --parallel 2
-	cd build/compiled && $(BIN)/poolctl --version && $(PYTEST) -n $(JOBS) --dist worksteal $(SERVED)
+	cd build/compiled && $(BIN)/python -m poolctl --version | grep '(compiled)'
+
+compiled: compiled-copy
+	cd build/compiled && $(PYTEST) -n $(JOBS) --dist worksteal $(SERVED)
+
+compiled-short: compiled-copy
+	cd build/compiled && $(PYTEST) -n $(JOBS) --dist worksteal $(FEW_SERVED)
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python tests/docs/drawn.py

@@ -131,7 +131,7 @@ class ProcessInbox(Inbox):
         self.row[SENT] += 1
         return True
 
-    def take(self, flags: int = CLOEXEC) -> tuple[bytes, list[int]]:
+    def take(self, flags: int = CLOEXEC) -> tuple[bytes, Sequence[int]]:
         """Return (message, descriptors beside it) of the oldest task, or of an end: see `ends`.
 
         Waits, unless ``flags`` are AT_ONCE: then raises BlockingIOError if the inbox is empty.
@@ -139,6 +139,8 @@ class ProcessInbox(Inbox):
         if RECEIVE is not None:
             return RECEIVE(self.reader.fileno(), flags)
         message, ancillary, _, _ = self._recvmsg(MESSAGE_BYTES, CONTROL_BYTES, flags)
+        if len(ancillary) == 1 and len(data := ancillary[0][2]) == FD.size:  # the usual case, without a call
+            return message, FD.unpack(data)
         return message, descriptors(ancillary)
 
     def end_one(self, pid: int) -> bool:
@@ -159,7 +161,7 @@ class ProcessInbox(Inbox):
                 message, fds = taken
                 if len(message) > END.size:
                     self.row[SENT] -= 1
-                    found.append((message, fds))
+                    found.append((message, list(fds)))
         return found
 
 

@@ -114,6 +114,7 @@ class Framer(Interface):
     failure: Failure | None
     forgets: ClassVar[bool] = False  # see ``Conversation.forgets``
     asked: Asked | None = None  # the head of the request taken last, if the protocol is ``inspected``
+    packs: bool = False  # may ``packed`` return something for the request taken last? Read only if ``Protocol.packs``
 
     @abstractmethod
     def receive(self, data: bytes) -> None:
@@ -129,7 +130,7 @@ class Framer(Interface):
     def packed(self, request: bytes) -> bytes | None:
         """Return the request that was just taken, and has these bytes, in a form that the worker need not parse
         (``Conversation.unpack``). Its first line is that of the request. None if the bytes serve as well. Called only
-        if ``Protocol.packs``."""
+        if ``packs``."""
         return None
 
     @abstractmethod

@@ -415,7 +415,7 @@ class AsyncProcessExecutor(AsyncTaskExecutor[bytes]):
         self.begin(conversation, fd, ticket, flags, sent, data, intro)
         return True
 
-    def _lose(self, ticket: int, found: list[int]) -> None:
+    def _lose(self, ticket: int, found: Sequence[int]) -> None:
         """A connection did not arrive, because the kernel closes a descriptor that this process has no number for
         (unix(7), SCM_RIGHTS): report it to the front, which answers the client."""
         for fd in found:

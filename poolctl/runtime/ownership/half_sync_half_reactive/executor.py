@@ -15,7 +15,7 @@ import logging
 import os
 import struct
 from _thread import get_ident
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
 from os import close, write
 from socket import AF_INET, SHUT_WR, SOCK_STREAM
@@ -232,7 +232,7 @@ class ProcessTaskExecutor:
         sent: float,
         message: bytes,
         start: int,
-        fds: list[int],
+        fds: Sequence[int],
         out: Borrowed,
     ) -> None:
         try:
@@ -260,7 +260,7 @@ class ProcessTaskExecutor:
         self._service.row[DONE] += 1
         self.give_back(ticket, keep, out)
 
-    def _miss(self, ticket: int, fds: list[int]) -> None:
+    def _miss(self, ticket: int, fds: Sequence[int]) -> None:
         """The connection did not arrive (unix(7), SCM_RIGHTS): report it to the front, which has a copy and answers."""
         for fd in fds:
             close(fd)

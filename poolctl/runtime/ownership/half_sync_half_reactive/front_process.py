@@ -177,7 +177,7 @@ class ProcessLendingFront(LendingFront):
             self.untaken.quiet = False
         if isinstance(request, bytes):
             intro = client.intro
-            if self._packs and (packed := client.framer.packed(request)) is not None:
+            if self._packs and client.framer.packs and (packed := client.framer.packed(request)) is not None:
                 request = packed
                 flags |= FLAG_PACKED
             item = HEAD.pack(ticket, flags, len(intro), client.came) + intro + request

@@ -17,14 +17,14 @@ PACKED_BYTES: Final = 16384  # bytes of a request that is packed, which may doub
 
 
 class HttpFramer(HttpReader):
-    """Finds requests with the same reader as the conversation, and keeps their raw bytes."""
+    """Finds requests with the same reader as the conversation, and keeps their raw bytes. ``packs``: see ``packed``."""
 
     _raw: Spool  # the bytes of a request with a body, including its head
 
     def __init__(self, http: HttpLimits) -> None:
         super().__init__(http)
         self.asked: Asked | None = None
-        self._bare = False  # the last complete request has no body
+        self.packs = False
         self._found: deque[bytes | BinaryIO] = deque()
 
     @property
@@ -49,14 +49,14 @@ class HttpFramer(HttpReader):
         """Return the request that was just taken, and has these bytes, as its first line and what was read of its head.
         None if it has a body, if others have come, if it is large, or if its head is one that the worker has probably
         read too: then it remembers that, and what its app has made of it."""
-        if not self._bare or self._found or self._held or self._body is not None or self.failure or self._head.repeated:
+        if not self.packs or len(request) > PACKED_BYTES:
             return None
-        if len(request) > PACKED_BYTES:
+        if self._found or self._held or self._body is not None or self.failure:
             return None
         return request.partition(b"\r\n")[0] + b"\r\n" + self._head.packed()
 
     def _complete(self, head: bytes) -> None:
-        self._bare = True
+        self.packs = not self._head.repeated
         self._found.append(head)
 
     def _begin(self, head: bytes) -> Keep | None:
@@ -68,7 +68,7 @@ class HttpFramer(HttpReader):
         self._raw.write(data[start:end])
 
     def _finish(self) -> None:
-        self._bare = False
+        self.packs = False
         self._found.append(self._raw.whole())
 
 
