@@ -171,6 +171,7 @@ def test_a_stop_before_the_server_is_ready(start: Start) -> None:
     server = start(workers=1, slow=True)
     server.event("mold")
     server.process.send_signal(signal.SIGTERM)
+    server.logged("SIGTERM: draining")  # or the app might be loaded before the stop begins
     socket.create_connection(("127.0.0.1", server.gate)).close()
     assert server.wait() == 0
     assert not any(event.startswith(("up", "serving")) for event in server.events_to_the_end())
