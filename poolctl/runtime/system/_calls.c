@@ -204,8 +204,9 @@ static PyObject *calls_receive(PyObject *self, PyObject *const *args, Py_ssize_t
         }
         if (!again()) return failed();
     }
-    PyObject *fds = PyList_New(0);
+    /* First what is in the buffer: making a list may run a finalizer, and so another thread that uses it. */
     PyObject *data = PyBytes_FromStringAndSize(buffer, got);
+    PyObject *fds = PyList_New(0);
     int whole = fds && data;
     for (struct cmsghdr *head = CMSG_FIRSTHDR(&message); head; head = CMSG_NXTHDR(&message, head)) {
         if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS) continue;
@@ -220,6 +221,9 @@ static PyObject *calls_receive(PyObject *self, PyObject *const *args, Py_ssize_t
         }
     }
     PyObject *result = whole ? PyTuple_Pack(2, data, fds) : NULL;
+    if (!result && fds) { /* out of memory: nobody will know of those that are in the list */
+        for (Py_ssize_t index = 0; index < PyList_GET_SIZE(fds); index++) close(as_fd(PyList_GET_ITEM(fds, index)));
+    }
     Py_XDECREF(data);
     Py_XDECREF(fds);
     return result;
