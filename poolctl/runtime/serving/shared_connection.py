@@ -1,4 +1,5 @@
-"""Connections of a loop that several threads run: any thread may serve a connection, one at a time."""
+"""Connections of a loop that several threads run: any thread may serve a connection, one at a time. The file is long
+because those that their apps own are here too."""
 
 from __future__ import annotations
 
@@ -51,13 +52,15 @@ class SharedConnection(Connection[ServedLoop]):
     def begin(self, service: Service) -> None:
         """Begin under the lock: during a drain another thread may close the connection once the lock is free."""
         with self._turn:
-            self._serve(service)
+            known = self.phase is CLOSED  # to another thread, with an old event of this descriptor
+            if not known:
+                self._serve(service)
             closed = self.phase is CLOSED
             if not closed:
                 self.loop.add(self)
         if not closed:
             self._take_turns(service)
-        elif self.spares is not None:  # no other thread has got it from the poller
+        elif self.spares is not None and not known:  # no other thread has got it from the poller
             Connection._spare(self)
 
     def renew(self, fd: int, peer: Peer) -> None:

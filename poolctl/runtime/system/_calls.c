@@ -43,8 +43,10 @@ static int again(void) { return errno == EINTR && !PyErr_CheckSignals(); }
 static PyObject *failed(void) { return PyErr_Occurred() ? NULL : PyErr_SetFromErrno(PyExc_OSError); }
 
 static int as_fd(PyObject *number) {
-    int fd = (int)PyLong_AsLong(number);
-    return fd;
+    long fd = PyLong_AsLong(number);
+    if (fd == (int)fd) return (int)fd;
+    PyErr_SetString(PyExc_OverflowError, "the number of a descriptor is too large");
+    return -1;
 }
 
 static PyObject *calls_read(PyObject *self, PyObject *const *args, Py_ssize_t count) {

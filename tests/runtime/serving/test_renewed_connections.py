@@ -150,6 +150,8 @@ REQUESTS = [
     b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
     b"HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
     b"GET / HTTP/1.0\r\n\r\n",
+    b"GET /old HTTP/1.0\r\nHost: a\r\n\r\n",  # headers as of the first, in a version that closes
+    b"GET /new HTTP/1.1\r\nHost: a\r\n\r\n",
     b"GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n",
     b"GET /chunks HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
     b"GET /chunks HTTP/1.0\r\n\r\n",
@@ -226,6 +228,7 @@ def test_no_client_can_tell(sequence: list[tuple[int, int, int, int]], trusted: 
 
 
 CLOSING = REQUESTS[1]
+MALFORMED = b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 def test_one_connection_serves_one_client_after_another(rigs: Callable[..., MixRig]) -> None:
@@ -256,9 +259,23 @@ def test_what_has_failed_in_the_middle_of_a_head_serves_another_client(
     rig = rigs(shared=shared)
     heard = []
     for number in range(4):
-        rig.newcomer(number, REQUESTS[19] if number % 2 == 0 else CLOSING)
+        rig.newcomer(number, MALFORMED if number % 2 == 0 else CLOSING)
         heard.append(rig.read(number)[9:12])
     assert heard == [b"400", b"200"] * 2
+
+
+def test_headers_that_came_in_an_older_version_close_no_other_connection(rigs: Callable[..., MixRig]) -> None:
+    rig = rigs()
+    rig.newcomer(0)
+    for line in (b"GET /a HTTP/1.1", b"GET /b HTTP/1.0"):
+        rig.send(0, line + b"\r\nHost: a\r\n\r\n")
+    for number in (1, 2):
+        rig.newcomer(number)
+        rig.send(number, b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
+        assert b"Connection: close" not in rig.read(number)
+        assert rig.clients[number][1] in rig.loop.handlers.values()
+        rig.leave(number)
+    assert len(rig.made) == 1
 
 
 def test_a_connection_that_failed_serves_no_other_client(rigs: Callable[..., MixRig]) -> None:

@@ -102,6 +102,31 @@ def test_it_is_registered_for_edges(rig: SharedRig) -> None:
     assert rig.poller.masks[rig.fd] == IN | EDGE | RDHUP
 
 
+def test_one_that_another_thread_has_closed_before_it_began_is_left_alone() -> None:
+    """By an event of an earlier connection with its descriptor, whose number may belong to a third one by now."""
+    rig = SharedRig()
+    rig.loop._spares[rig.door] = spares = []
+    connection = SharedConnection(rig.loop, rig.fd, rig.door.conversation(PEER), spares)
+    rig.loop.handlers[rig.fd] = connection
+    rig.loop.open += 1
+    rig.app.answer = answering(OK, keep=False)
+    rig.client.sendall(GET)
+    rig.other(lambda: connection.on_event(IN, rig.service))
+    assert connection.phase is CLOSED
+    third, client = socket.socketpair()
+    if third.fileno() != rig.fd:
+        os.dup2(third.fileno(), rig.fd)
+        third.close()
+        third = socket.socket(fileno=rig.fd)
+    with third, client:
+        client.sendall(GET)
+        connection.begin(rig.service)
+        assert third.recv(1000, socket.MSG_DONTWAIT) == GET  # nobody has read it
+        assert not spares
+    rig.connection = connection
+    rig.close()
+
+
 def test_two_edges_two_requests(rig: SharedRig) -> None:
     for _ in range(2):
         rig.client.sendall(GET)

@@ -90,6 +90,7 @@ def test_errors_are_those_of_python(native: Any, ends: tuple[socket.socket, sock
     assert raised(native.close, 12345) == raised(os.close, 12345)
     assert raised(native.write, one.fileno(), "text")[0] is TypeError
     assert raised(native.read, "1", 10)[0] is TypeError
+    assert raised(native.close, 2**32 + one.fileno())[0] is raised(os.close, 2**32 + one.fileno())[0] is OverflowError
     assert raised(native.read, one.fileno(), 65537)[0] is ValueError
     assert raised(native.read, one.fileno())[0] is TypeError
     assert raised(native.accept, one.fileno())[0] is OSError

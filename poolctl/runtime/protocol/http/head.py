@@ -211,6 +211,7 @@ class HeadParser:
         if same and self._version == "1.1":
             self._last = head
             return None
+        self._block = b""  # what is found below is not what the block means in HTTP/1.1
         self.length = 0
         self.chunked = False
         status = self._judge(fields.headers)
