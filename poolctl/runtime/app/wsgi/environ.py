@@ -23,7 +23,6 @@ _keys: dict[bytes, str] = {}
 # The variables that depend on no client, by server, scheme and surroundings. Saves building them for each connection.
 _commons: dict[tuple[str, str, str, bool, bool], dict[str, Any]] = {}
 MEMO_SERVERS: Final = 64  # entries of that memo: a proxy's header may name any server
-ROOMY_VARIABLES: Final = 22  # at which CPython makes room for 42
 
 
 class Errors:
@@ -96,12 +95,6 @@ def _made(host: str, port: str, scheme: str, multithread: bool, multiprocess: bo
     }
     if scheme == "https":
         made["HTTPS"] = "on"
-    # A copy of a dict has as much room as the original. With room for the headers of a browser it need not grow, which
-    # would cost twice as much as the copy.
-    room = [str(number) for number in range(ROOMY_VARIABLES - len(made))]
-    made.update(dict.fromkeys(room))
-    for each in room:
-        del made[each]
     return made
 
 
