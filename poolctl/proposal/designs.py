@@ -143,7 +143,7 @@ def _half_reactive_ownership(answers: Answers) -> KeyLine:
         "half-sync/half-reactive",
         "A front reads complete requests and lends each to a process, so a client that sends or reads slowly blocks no "
         "process. When a process dies, the client that it was serving gets a 502 and the others notice nothing. "
-        f"It costs about 9 microseconds more per request than processes that own their connections.{websockets}",
+        f"It costs about 15 microseconds more per request than processes that own their connections.{websockets}",
         "slow clients block no process, and a crash costs one request",
     )
 
@@ -202,7 +202,7 @@ def reuse_port(answers: Answers, when: str = "", *, client: bool = False) -> Des
         "ownership",
         "reuse-port",
         "Each process has its own listening socket and clients, with no front, lock or queue in between: a new "
-        "connection with one request costs 29 microseconds, and 38 to 46 with a front. In return, a slow request "
+        "connection with one request costs 20 microseconds, and 28 to 53 with a front. In return, a slow request "
         f"delays the other clients of its process.{disk}",
         "for fast requests of one kind; there is nothing between client and process",
     )

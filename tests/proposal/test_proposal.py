@@ -211,11 +211,11 @@ def test_figures_in_reasons_match_the_measurements() -> None:
         (r"fast ones have a p99 of (47) ms", row("poolctl leader/followers, 8 threads", tail)[p99]),
         (r"and of (204) ms when processes keep", row("poolctl half-sync/half-async, 8 processes", tail)[p99]),
         (r"and of (264) ms when processes keep", row("poolctl leader/followers, 8 processes", tail)[p99]),
-        (r"with one request costs (29) micro", row("poolctl reuse-port, 1 process", new)[0]),
-        (r"and (38) to 46 with a front", row("poolctl half-sync/half-async, 1 process", new)[0]),
-        (r"and 38 to (46) with a front", row("poolctl half-sync/half-reactive, 4 threads", new)[0]),
+        (r"with one request costs (20) micro", row("poolctl reuse-port, 1 process", new)[0]),
+        (r"and (28) to 53 with a front", row("poolctl half-sync/half-async, 1 process", new)[0]),
+        (r"and 28 to (53) with a front", row("poolctl half-sync/half-reactive, 4 processes", new)[0]),
         (
-            r"about (9) microseconds more per request",
+            r"about (15) microseconds more per request",
             row("poolctl half-sync/half-reactive, 4 processes", kept)[0]
             - row("poolctl reuse-port, 1 process", kept)[0],
         ),
