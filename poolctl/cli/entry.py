@@ -14,8 +14,6 @@ import sys
 from collections.abc import Sequence
 
 REPEATED = {"--set": "sets", "--listen": "listen", "--file": "overlays", "-f": "overlays"}  # options of `run`
-
-
 STREAMS = ("stdin", "stdout", "stderr")  # in the order of their descriptors
 
 

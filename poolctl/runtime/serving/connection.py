@@ -93,6 +93,7 @@ class Connection(ClientConnection[Service, L], Generic[L]):
         """Serve another client of the same door as if this object were new."""
         self.conversation.renew(peer)
         loop = self.loop
+        # what __init__ sets, inlined there and here as in ClientConnection
         self.began = False
         self.outbound = None
         self.observer = None
