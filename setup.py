@@ -20,7 +20,7 @@ MODULES = {
     "app/wsgi": "call environ file single",
     "buffers": "outbound",
     "channels": "bell inbox parcel returns",
-    "listen": "door listener listening",
+    "listen": "door listener listening tls_socket",
     "loop": "loop registrations source",
     "ownership/half_sync_half_async": "arrivals front",
     "ownership/half_sync_half_reactive": "executor front front_process front_thread held_connection records",

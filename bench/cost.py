@@ -34,10 +34,12 @@ OWN = [
 _GRANIAN = ("--host", "127.0.0.1", "--port", "PORT", "--no-access-log")
 _UVICORN = ("--port", "PORT", "--no-access-log", "--log-level", "warning", "--loop", "uvloop", "--http", "httptools")
 _GUNICORN = ("--no-control-socket", "-b", "127.0.0.1:PORT")
+_WSGI = ("--interface", "wsgi", "--blocking-threads", "8", "hello:wsgi")
+_FILES = ("--ssl-certificate", "--ssl-keyfile")
 PEERS = [
-    peer("granian-wsgi", "granian", "--interface", "wsgi", "--blocking-threads", "8", *_GRANIAN, "hello:wsgi"),
-    peer("granian-asgi", "granian", "--interface", "asgi", *_GRANIAN, "hello:asgi"),
-    peer("uvicorn", "uvicorn", *_UVICORN, "hello:asgi"),
+    peer("granian-wsgi", "granian", *_GRANIAN, *_WSGI, files=_FILES),
+    peer("granian-asgi", "granian", *_GRANIAN, "--interface", "asgi", "hello:asgi", files=_FILES),
+    peer("uvicorn", "uvicorn", *_UVICORN, "hello:asgi", files=("--ssl-certfile", "--ssl-keyfile")),
     peer("gunicorn-gthread", "gunicorn", "-w1", "-k", "gthread", "--threads", "4", *_GUNICORN, "hello:wsgi"),
     peer("waitress", "waitress-serve", "--listen=127.0.0.1:PORT", "hello:wsgi"),
 ]

@@ -2,6 +2,7 @@
 
     python -m bench.pair reuse-port granian-wsgi --peers .venv-bench
     python -m bench.pair leader granian-wsgi --peers .venv-bench --heads varying --close
+    python -m bench.pair reuse-port granian-wsgi --peers .venv-bench --tls
     python -m bench.pair 'reuse-port, 1' ../other                  the same, run by another tree of this project
     python -m bench.pair asgi 'granian --interface asgi --port PORT hello:asgi'
     python -m bench.pair --bars --peers .venv-bench                each bar of docs/performance.md, as a table
@@ -21,23 +22,25 @@ import statistics
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import cost, wrk
 from bench.process import NotServing, cpu_seconds, free_port, running, tree
-from bench.servers import Missing, Server, installed, versions
+from bench.servers import Missing, Server, begun, installed, versions
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What the load generator sends. ``heads``: see ``wrk.HEADS``; ``close``: a new connection for each request."""
+    """What the load generator sends. ``heads``: see ``wrk.HEADS``; ``close``: a new connection for each request;
+    ``tls``: over TLS."""
 
     heads: str = "identical"
     close: bool = False
+    tls: bool = False
 
     def __str__(self) -> str:
-        return f"{self.heads}, {'new' if self.close else 'kept'}"
+        return f"{self.heads}, {'new' if self.close else 'kept'}{', TLS' if self.tls else ''}"
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,9 @@ class Bar:
 IDENTICAL, IDENTICAL_NEW, VARYING, VARYING_NEW = (
     Kind(heads, close) for heads in ("identical", "varying") for close in (False, True)
 )
+
+
+IDENTICAL_TLS = Kind(tls=True)
 
 
 def bars(name: str, peer: str, kept: float, new: float, varying: float, varying_new: float) -> list[Bar]:
@@ -75,6 +81,10 @@ BARS = [
     Bar("asgi, reuse-port, 1 process", "granian-asgi", IDENTICAL, 0.7),
     Bar("asgi, reuse-port, 1 process", "granian-asgi", IDENTICAL_NEW, 0.9),
     Bar("asgi, reuse-port, 1 process", "uvicorn", VARYING, 0.6, compiled=True),
+    Bar("reuse-port, 1 process", "granian-wsgi", IDENTICAL_TLS, 1.3, compiled=True),
+    Bar("half-sync/half-async, 1 process", "granian-wsgi", IDENTICAL_TLS, 1.3, compiled=True),
+    Bar("leader/followers, 4 threads", "granian-wsgi", IDENTICAL_TLS, 1.3, compiled=True),
+    Bar("asgi, reuse-port, 1 process", "granian-asgi", IDENTICAL_TLS, 1.3),
 ]
 
 
@@ -101,18 +111,19 @@ def ratio(pairs: Sequence[tuple[float, float]]) -> Ratio:
 def burst(pid: int, port: int, kind: Kind, connections: int) -> float:
     """Load a server for a second. Returns CPU microseconds per request."""
     before = cpu_seconds(tree(pid))
-    load = wrk.run(port, 1, connections=connections, close=kind.close, heads=kind.heads)
+    load = wrk.run(port, 1, connections=connections, close=kind.close, heads=kind.heads, tls=kind.tls)
     if load.faults:
         print(f"port {port}: {load.faults}", file=sys.stderr)
     return (cpu_seconds(tree(pid)) - before) / max(load.requests, 1) * 1e6
 
 
 def measure(servers: Sequence[Server], kinds: Sequence[Kind], pairs: int, connections: int = 32) -> list[Ratio]:
-    """Start two servers, and compare them in each kind of load. Raises NotServing."""
+    """Start two servers, and compare them in each kind of load; all are over TLS if one is. Raises NotServing."""
+    tls = any(kind.tls for kind in kinds)
     with ExitStack() as stack:
         ports = [free_port() for _ in servers]
         pids = [
-            stack.enter_context(running(["taskset", "-c", "0", *server.command(port)], port)).pid
+            stack.enter_context(running(["taskset", "-c", "0", *server.command(port)], port, tls=tls)).pid
             for server, port in zip(servers, ports, strict=True)
         ]
         found = []
@@ -149,7 +160,8 @@ def of_tree(server: Server, folder: Path) -> Server:
     if not python.exists():
         raise Missing(f"{python} does not exist; run `make .venv/installed` in {folder}")
     start = ["env", f"PYTHONPATH={folder.resolve()}", str(python)]
-    return Server(f"{server.name} of {folder}", lambda port: [*start, *server.command(port)[1:]])
+    made = begun(server, lambda command: [*start, *command[1:]])
+    return replace(made, name=f"{server.name} of {folder}")
 
 
 def table(options: argparse.Namespace) -> int:
@@ -157,9 +169,11 @@ def table(options: argparse.Namespace) -> int:
     missed = 0
     print("| topology | other server | heads, connections | ratio | at most |")
     print("| --- | --- | --- | --: | --: |")
-    for name, peer in dict.fromkeys((bar.name, bar.peer) for bar in BARS):
-        row = [bar for bar in BARS if (bar.name, bar.peer) == (name, peer)]
-        servers = chosen(name, options.peers), chosen(peer, options.peers)
+    for name, peer, tls in dict.fromkeys((bar.name, bar.peer, bar.kind.tls) for bar in BARS):
+        row = [bar for bar in BARS if (bar.name, bar.peer, bar.kind.tls) == (name, peer, tls)]
+        servers = [chosen(word, options.peers) for word in (name, peer)]
+        if tls:
+            servers = [server.over_tls() for server in servers]
         for bar, found in zip(row, measure(servers, [bar.kind for bar in row], options.pairs), strict=True):
             most = f"{bar.most}{' compiled' if bar.compiled else ''}"
             print(f"| {name} | {peer} | {bar.kind} | {found} | {most} |", flush=True)
@@ -172,7 +186,9 @@ def compare(options: argparse.Namespace) -> int:
     first = chosen(options.first, options.peers)
     folder = Path(options.second)
     second = of_tree(first, folder) if folder.is_dir() else chosen(options.second, options.peers)
-    kind = Kind(options.heads, options.close)
+    kind = Kind(options.heads, options.close, options.tls)
+    if options.tls:
+        first, second = first.over_tls(), second.over_tls()
     (found,) = measure((first, second), [kind], options.pairs, options.connections)
     print(f"{first.name}, {kind}: {found} x {second.name}; {found.first:.1f} and {found.second:.1f} us/request")
     return int(options.at_most is not None and found.middle > options.at_most)
@@ -187,6 +203,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--connections", type=int, default=32, help="connections of the load generator (32)")
     parser.add_argument("--heads", choices=wrk.HEADS, default="identical", help="what requests look like (identical)")
     parser.add_argument("--close", action="store_true", help="open a new connection for each request")
+    parser.add_argument("--tls", action="store_true", help="measure both over TLS")
     parser.add_argument("--at-most", type=float, metavar="RATIO", help="exit with 1 if the ratio is above this")
     parser.add_argument("--bars", action="store_true", help="measure every bar; exit with 1 if one is missed")
     options = parser.parse_args(words)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -63,17 +64,27 @@ def memory_mib(pids: Sequence[int]) -> float:
     return kib / 1024
 
 
-def answers(port: int) -> bool:
-    """Whether a request to / is currently answered with 200."""
-    with suppress(OSError), socket.create_connection((HOST, port), 1) as client:
+def answers(port: int, *, tls: bool = False) -> bool:
+    """Whether a request to / is currently answered with 200. ``tls``: sent over TLS; any certificate is trusted."""
+    with suppress(OSError), socket.create_connection((HOST, port), 1) as plain, _client(plain, tls=tls) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         return client.recv(12).startswith(b"HTTP/1.1 200")
     return False
 
 
+def _client(sock: socket.socket, *, tls: bool) -> socket.socket:
+    if not tls:
+        return sock
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(sock)
+
+
 @contextmanager
-def running(command: Sequence[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a server and yield its first process once it responds; its whole process tree is ended afterwards.
+def running(command: Sequence[str], port: int, *, tls: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a server and yield its first process once it responds; its whole process tree is ended afterwards. ``tls``:
+    it speaks TLS.
 
     Raises NotServing if it ends, or does not respond on ``port`` in time.
     """
@@ -81,15 +92,15 @@ def running(command: Sequence[str], port: int) -> Iterator[subprocess.Popen[byte
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, cwd=APPS, env=environment, stdout=log, stderr=log, start_new_session=True)
         try:
-            _await_response(process, port, log)
+            _await_response(process, port, log, tls=tls)
             yield process
         finally:
             _end(process)
 
 
-def _await_response(process: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> None:
+def _await_response(process: subprocess.Popen[bytes], port: int, log: IO[bytes], *, tls: bool) -> None:
     until = time.monotonic() + START_TIMEOUT
-    while not answers(port):
+    while not answers(port, tls=tls):
         if process.poll() is not None or time.monotonic() > until:
             log.seek(0)
             output = log.read()[-2000:].decode(errors="replace")

@@ -36,12 +36,20 @@ def need() -> None:
         raise Missing(f"{' and '.join(missing)} not found; on Debian: apt-get install {packages}")
 
 
-def run(port: int, seconds: float, *, connections: int = 32, close: bool = False, heads: str = "identical") -> Load:
+def run(
+    port: int,
+    seconds: float,
+    *,
+    connections: int = 32,
+    close: bool = False,
+    heads: str = "identical",
+    tls: bool = False,
+) -> Load:
     """Load http://127.0.0.1:port/ from core 1. ``close``: open a new connection for each request; ``heads``: one of
-    HEADS."""
+    HEADS; ``tls``: over https."""
     whole = max(1, round(seconds))  # wrk accepts only whole seconds
     command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{connections}", f"-d{whole}s", "--latency"]
-    command += _request(f"http://{HOST}:{port}/", heads, close=close)
+    command += _request(f"http{'s' if tls else ''}://{HOST}:{port}/", heads, close=close)
     done = subprocess.run(command, capture_output=True, text=True, timeout=whole + 30, check=True)
     return parse(done.stdout)
 

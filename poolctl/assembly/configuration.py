@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from poolctl.assembly.describe import assembled
 from poolctl.assembly.development import distrust_bytecode, with_short_drain
 from poolctl.assembly.doors import tls_contexts
-from poolctl.assembly.environment.limits import descriptors, raise_descriptors
+from poolctl.assembly.environment.limits import descriptors, pairs, raise_descriptors
 from poolctl.assembly.fitting.combination import REUSE_PORT
 from poolctl.assembly.generation_plan import ServerPlan
 from poolctl.assembly.host import Host
@@ -100,7 +100,8 @@ class ServerConfiguration(Configuration):
         self.parts, self.reviewer = parts, reviewer
         self.ready, self.notice, self.drain = topology.reload.ready, topology.timeouts.notice, topology.timeouts.drain
         self.stream = topology.timeouts.shorter_stream
-        raise_descriptors(descriptors(topology.limits.connections, any(address.tls for address in topology.listen)))
+        paired = pairs(topology, parts.combination)
+        raise_descriptors(descriptors(topology.limits.connections, paired=paired))
 
     @property
     def listeners(self) -> list[socket.socket]:  # type: ignore[override]

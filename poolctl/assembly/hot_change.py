@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from poolctl.assembly.environment.limits import affordable, descriptors, raise_descriptors
+from poolctl.assembly.environment.limits import affordable, descriptors, pairs, raise_descriptors
 from poolctl.assembly.plugins.plugin import Plugin, instantiate
 from poolctl.assembly.resolve import MadeParts, Parts
 from poolctl.assembly.site import descriptors_per_connection, timeouts
@@ -75,12 +75,12 @@ def received(change: bytes) -> HotChange:
 @dataclass(frozen=True)
 class HotTerms:
     """What the processes of a generation keep of the start, for a change. ``code``: that they have loaded; ``each``:
-    descriptors of a connection; ``tls``: whether an address has it; ``workers``, ``most``: of the pool;
+    descriptors of a connection; ``paired``: whether it may have a pair of sockets; ``workers``, ``most``: of the pool;
     ``asynchronous``: whether the app is."""
 
     code: LoadedCode
     each: int
-    tls: bool
+    paired: bool
     workers: int
     most: int
     asynchronous: bool
@@ -91,7 +91,7 @@ def terms_of(parts: MadeParts, code: LoadedCode) -> HotTerms:
     return HotTerms(
         code,
         descriptors_per_connection(parts),
-        any(address.tls for address in parts.topology.listen),
+        pairs(parts.topology, parts.combination),
         parts.workers,
         parts.most,
         parts.app.asynchronous,
@@ -104,7 +104,7 @@ def values(change: HotChange, site: Workshop, terms: HotTerms) -> Values:
     if changed := terms.code.newer():
         raise PoolctlError(f"{changed} has changed since it was loaded")
     topology = change.topology
-    raise_descriptors(descriptors(topology.limits.connections, terms.tls))
+    raise_descriptors(descriptors(topology.limits.connections, paired=terms.paired))
     return Values(
         timeouts=timeouts(topology),
         connections=topology.limits.connections,

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from poolctl.assembly.environment.limits import affordable
+from poolctl.assembly.environment.limits import affordable, pairs
 from poolctl.assembly.fitting.seats import seats
 from poolctl.assembly.resolve import MadeParts
 from poolctl.assembly.status import Board
@@ -161,8 +161,7 @@ def _queues(parts: MadeParts, workers: int, slots: int) -> int:
 
 
 def descriptors_per_connection(parts: MadeParts) -> int:
-    """The descriptors that a connection takes in its process: with TLS also a socket pair, and with a thread of its own
-    also the pipe that signals its end."""
-    tls = any(address.tls for address in parts.topology.listen)
+    """The descriptors that a connection takes in its process: also a pair of sockets where TLS is spoken for others,
+    and with a thread of its own also the pipe that signals its end."""
     alone = parts.app.owns_connection or parts.combination.pool in ("thread-per-connection", "process-per-connection")
-    return 1 + 2 * tls + 2 * alone
+    return 1 + 2 * pairs(parts.topology, parts.combination) + 2 * alone

@@ -137,6 +137,11 @@ class TestPairs:
         )
 
 
+    def test_a_server_without_options_for_tls(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert pair.main(["reuse-port", "shop --port PORT", "--tls"]) == 2
+        assert "shop cannot be measured over TLS" in capsys.readouterr().err
+
+
 class TestTables:
     def test_the_ratios(self) -> None:
         rows = {name: cost.Cost(cpu, 1000, 0.5, "") for name, cpu in (("poolctl a", 12.0), ("granian-wsgi", 16.0))}
@@ -178,6 +183,16 @@ class TestServers:
         assert process.returncode == 0
         assert [pid for pid in members if Path(f"/proc/{pid}").exists()] == []
         assert not answers(port)
+
+    def test_over_tls(self) -> None:
+        port = free_port()
+        server = servers.own("one", "hello.yaml", "ownership=reuse-port", "pool.size=1").over_tls()
+        with running(server.command(port), port, tls=server.tls):
+            assert answers(port, tls=True)
+            assert not answers(port)  # but a 400
+        command = servers.begun(cost.PEERS[0], lambda command: ["bin", *command]).over_tls().command(port)
+        assert command[:3] == ["bin", "granian", "--ssl-certificate"]
+        assert str(port) in command
 
     def test_a_server_that_ends_is_told_with_its_words(self) -> None:
         with pytest.raises(NotServing, match="out of order"):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from harness.machine import within
-from harness.server import title, wait_until
+from harness.server import at_rest, title, wait_until
 from supervising import SupervisedServer, hear, watched
 
 pytestmark = [
@@ -171,7 +171,8 @@ def test_a_stop_before_the_server_is_ready(start: Start) -> None:
     server = start(workers=1, slow=True)
     server.event("mold")
     server.process.send_signal(signal.SIGTERM)
-    server.logged("SIGTERM: draining")  # or the app might be loaded before the stop begins
+    server.logged("SIGTERM: draining")
+    wait_until(lambda: at_rest(server.pid), "the supervisor to have told the mold, or the app might be loaded first")
     socket.create_connection(("127.0.0.1", server.gate)).close()
     assert server.wait() == 0
     assert not any(event.startswith(("up", "serving")) for event in server.events_to_the_end())

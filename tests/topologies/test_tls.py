@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 import trustme
+import websockets.sync.client
 from harness.client import Client, get
 from harness.forms import half, short
 from harness.launcher import LaunchedServer
@@ -49,6 +50,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "thread-per-connection": {"app": WSGI, "pool": "thread-per-connection"},
     "iterative": {"app": WSGI, "pool": "iterative"},
 }
+OWNING = {"ownership": "leader/followers"}
 
 
 @dataclass
@@ -240,6 +242,121 @@ def test_a_slow_reader_over_tls_keeps_nobody_waiting(papers: Papers, serve: Serv
         assert peak(server.pids("front")[0]) < 120 * 1024
         received = sum(map(len, iter(lambda: slow.recv(1 << 20), b"")))
     assert received > 48 << 20
+
+
+@pytest.mark.parametrize("model", short(MODELS, half(MODELS, 0)))
+def test_a_slow_reader_gets_every_byte(model: str, papers: Papers, serve: Serve) -> None:
+    server = serve({"listen": listen(papers), **MODELS[model]})
+    with socket.socket() as sock:
+        sock.settimeout(SECONDS)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        sock.connect(("127.0.0.1", server.port))
+        with papers.trusting().wrap_socket(sock, server_hostname="localhost") as slow:
+            slow.sendall(b"GET /large?3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            received = b"".join(iter(lambda: slow.recv(5000), b""))
+    assert received.partition(b"\r\n\r\n")[2] == b"0123456789abcdef" * 65536 * 3
+
+
+@pytest.mark.parametrize("model", short(MODELS, half(MODELS, 1)))
+def test_a_client_may_end_its_side_with_its_request(model: str, papers: Papers, serve: Serve) -> None:
+    """Its close_notify comes in one read with the request, and its socket stays open."""
+    server = serve({"listen": listen(papers), **MODELS[model]})
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = papers.trusting().wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with Client(server.port) as client:
+
+        def pump(step: Callable[[], Any]) -> Any:
+            while True:
+                try:
+                    return step()
+                except ssl.SSLWantReadError:
+                    client.sock.sendall(outgoing.read())
+                    data = client.sock.recv(65536)
+                    assert data, "the server closed the connection without close_notify"
+                    incoming.write(data)
+
+        pump(tls.do_handshake)
+        tls.write(b"GET /large?1 HTTP/1.1\r\nHost: a\r\n\r\n")
+        with pytest.raises(ssl.SSLWantReadError):
+            tls.unwrap()
+
+        def read() -> bytes:
+            try:
+                return tls.read(65536)
+            except ssl.SSLZeroReturnError:  # close_notify, after the client's own
+                return b""
+
+        received = b"".join(iter(lambda: pump(read), b""))
+    assert received.partition(b"\r\n\r\n")[2] == b"0123456789abcdef" * 65536
+
+
+@pytest.mark.parametrize("model", ["half-sync/half-reactive", "leader/followers threads", "reuse-port", "asgi"])
+def test_keys_may_be_renewed_at_any_time(model: str, papers: Papers, serve: Serve) -> None:
+    """RFC 8446, 4.6.3: with a request for new keys of the server before each HTTP request."""
+    server = serve({"listen": listen(papers), **MODELS[model]})
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-tls1_3", "-CAfile", str(papers.ca)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:
+        assert client.stdin is not None
+        assert client.stdout is not None
+        found = b""
+        try:
+            for number in range(1, 4):
+                for said, expected in (
+                    (b"K\n", b"KEYUPDATE"),
+                    (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"wsgi.url_scheme"),
+                ):
+                    client.stdin.write(said)  # s_client takes a command only where a read begins with it
+                    client.stdin.flush()
+                    while found.count(expected) < number:
+                        data = client.stdout.read1(65536)  # type: ignore[attr-defined]
+                        assert data, found
+                        found += data
+        finally:
+            client.kill()
+    assert found.count(b"HTTP/1.1 200") == 3
+
+
+@pytest.mark.parametrize("app", ["async-stream", "async-lines", "async-frames", "lines", "frames"])
+def test_other_apps_over_tls(app: str, papers: Papers, serve: Serve) -> None:
+    target = {"async-stream": "talk_async", "async-lines": "say_async", "lines": "say"}.get(app, f"frame_{app[:5]}")
+    server = serve({"listen": listen(papers), "app": {app: f"secure:{target}"}, "pool": {"size": 1}, **OWNING})
+    framed = "frames" in app
+    with shake(server, papers.trusting()) as sock:
+        for size in (5, 60_000):
+            said = b"a" * size
+            sock.sendall(len(said).to_bytes(4) + said if framed else said + b"\n")
+            found = b""
+            while len(found) < size + (4 if framed else 1):
+                found += sock.recv(65536)
+            assert found == (len(said).to_bytes(4) + said.upper() if framed else said.upper() + b"\n")
+
+
+@pytest.mark.parametrize("ownership", ["reuse-port", "half-sync/half-reactive"])
+def test_a_file_over_tls(ownership: str, papers: Papers, serve: Serve, tmp_path: Path) -> None:
+    content = os.urandom(5_000_001)
+    (tmp_path / "file.bin").write_bytes(content)
+    app = {"static": str(tmp_path)}
+    server = serve({"listen": listen(papers), "app": app, "ownership": ownership, "pool": {"size": 1}})
+    with browser(server, papers.trusting()) as client:
+        assert client.get("/file.bin").content == content
+        assert client.get("/file.bin", headers={"Range": "bytes=1000-4000000"}).content == content[1000:4000001]
+    with shake(server, papers.trusting()) as slow:
+        slow.sendall(b"GET /file.bin HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        received = b"".join(iter(lambda: slow.recv(3000), b""))
+    assert received.partition(b"\r\n\r\n")[2] == content
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_a_websocket_over_tls(version: str, papers: Papers, serve: Serve) -> None:
+    topology = {"app": {"asgi": "secure:echo"}, "pool": {"size": 1}, "ownership": "reuse-port"}
+    server = serve({"listen": listen(papers), **topology})
+    context = papers.trusting()
+    context.maximum_version = ssl.TLSVersion[version]
+    with websockets.sync.client.connect(f"wss://localhost:{server.port}/", ssl=context, max_size=None) as socket_:
+        for size in (1, 1000, 300_000):
+            socket_.send("a" * size)
+            assert socket_.recv(timeout=SECONDS) == "a" * size
+    assert server.stop() == 0
 
 
 def test_a_client_that_breaks_off_leaves_nothing_behind(papers: Papers, serve: Serve) -> None:

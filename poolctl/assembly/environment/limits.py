@@ -11,7 +11,9 @@ from poolctl.assembly.fitting.seats import seats
 from poolctl.config.diagnostic import Diagnostic, Place
 
 if TYPE_CHECKING:
+    from poolctl.assembly.fitting.combination import Combination
     from poolctl.assembly.judging.judge import Judgement
+    from poolctl.config.model import Topology
 
 PROBE = 2  # sockets
 SPARE = 256  # descriptors of a process that are not connections
@@ -20,9 +22,14 @@ START = 32  # descriptors of the mold before any channel is opened
 QUEUE = "/proc/sys/net/core/somaxconn"
 
 
-def descriptors(connections: int, tls: bool) -> int:
-    """The descriptors that a process with all connections needs. With TLS each connection has a socket pair too."""
-    return connections * (3 if tls else 1) + SPARE
+def pairs(topology: Topology, chosen: Combination) -> bool:
+    """Whether a connection may have a pair of sockets too, since TLS is spoken for others."""
+    return chosen.tunnels and any(address.tls for address in topology.listen)
+
+
+def descriptors(connections: int, *, paired: bool) -> int:
+    """The descriptors that a process with all connections needs. ``paired``: each connection has a pair of sockets."""
+    return connections * (3 if paired else 1) + SPARE
 
 
 def raise_descriptors(needed: int) -> None:
@@ -70,7 +77,9 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
     connections = topology.limits.connections
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     written = judgement.tree.has(("limits", "connections"))  # the default is only a ceiling
-    needed = descriptors(connections, written and any(address.tls for address in topology.listen))
+    chosen = judgement.combination
+    assert chosen is not None
+    needed = descriptors(connections, paired=written and pairs(topology, chosen))
     if hard != resource.RLIM_INFINITY and hard < to_start(judgement):
         message = f"the server needs {to_start(judgement)} descriptors to start, but only {hard} are allowed"
         fix = "raise that limit (LimitNOFILE= of a systemd unit, ulimit -Hn), or make the pool smaller"
@@ -87,8 +96,6 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
             message = f"backlog: the kernel queues at most {allowed} connections, not {topology.backlog}"
             fix = f"raise net.core.somaxconn, or lower backlog to {allowed}"
             yield Diagnostic("PC431", message, _place(judgement, "backlog"), fix, severity="warning")
-    chosen = judgement.combination
-    assert chosen is not None
     if chosen.ownership == "reuse-port":
         yield from _programs(judgement)
 

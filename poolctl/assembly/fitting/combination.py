@@ -102,6 +102,12 @@ class Combination:
         return dict(self.names).get(axis) or str(getattr(self, axis))
 
     @property
+    def tunnels(self) -> bool:
+        """Whether a client of TLS needs a pair of sockets (runtime/listen/tls_door.py), because a worker to which its
+        connection is lent, or the app that owns it, reads and writes a descriptor."""
+        return self.ownership == REACTIVE or (self.service.owns_connection and not self.service.asynchronous)
+
+    @property
     def queues_in_front(self) -> bool:
         """Whether tasks wait in the front for a free worker, because each worker serves several at once. Otherwise the
         tasks of a shared queue wait in the inbox of all workers."""

@@ -56,7 +56,7 @@ class Needs:
     """What a valid topology needs."""
 
     def __init__(self, judgement: Judgement) -> None:
-        from poolctl.assembly.environment.limits import descriptors
+        from poolctl.assembly.environment.limits import descriptors, pairs
 
         assert judgement.topology is not None  # callers have loaded a valid one
         assert judgement.combination is not None
@@ -64,7 +64,8 @@ class Needs:
         self.name = self.topology.name
         self.listen = self.topology.listen
         self.drain = self.topology.timeouts.notice + self.topology.timeouts.drain  # seconds that a stop may take
-        self.descriptors = descriptors(self.topology.limits.connections, any(each.tls for each in self.listen))
+        paired = pairs(self.topology, judgement.combination)
+        self.descriptors = descriptors(self.topology.limits.connections, paired=paired)
         self.user_code = judgement.combination.service.app not in OWN_APPS or bool(judgement.plugins)
 
     @property

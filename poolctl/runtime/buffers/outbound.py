@@ -13,8 +13,9 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
+from collections.abc import Callable
 from os import close, pread, pwrite
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol
 
 from mypy_extensions import mypyc_attr
 
@@ -30,6 +31,26 @@ DISK_BYTES: Final = 1024 * 1024 * 1024  # bytes kept in the spool for one client
 TURN_BYTES: Final = 1024 * 1024  # bytes sent to one client before other clients have their turn
 FILES: Final = 8  # files that are kept open for one client
 RANGES: Final = 256  # ranges kept for one client; beyond that, the bytes of a file are copied
+
+
+class SecureSocket(Protocol):
+    """TLS on the descriptor of a connection: what the system calls for a descriptor that does not block do."""
+
+    @property
+    def full(self) -> bool:
+        """Whether the last ``read`` took as many encrypted bytes as it may, so that there may be more."""
+
+    def read(self, fd: int, size: int) -> bytes:
+        """As read(2)."""
+
+    def write(self, fd: int, data: bytes | bytearray | memoryview) -> int:
+        """As write(2), but the next call must begin with the bytes that this one did not take."""
+
+    def pass_range(self, fd: int, file: int, offset: int, count: int) -> int:
+        """As ``file_range.pass_range``, with the same condition."""
+
+    def end(self, words: bytes = b"") -> bytes:
+        """Return the last bytes for the client, ``words`` among them, as they are to be sent."""
 
 
 class Outbound:
@@ -80,17 +101,19 @@ class Outbound:
             offset += len(piece)
             count -= len(piece)
 
-    def flush(self, fd: int) -> bool:
+    def flush(self, fd: int, tls: SecureSocket | None = None) -> bool:
         """Send what the client takes now, at most TURN_BYTES or one write more. Returns whether nothing is left. Raises
         ClientGone."""
         turn = TURN_BYTES
+        send = write if tls is None else tls.write
+        send_range = pass_range if tls is None else tls.pass_range
         try:
             while turn > 0:
                 if self.memory:
-                    count = write(fd, self.memory)
+                    count = send(fd, self.memory)
                     del self.memory[:count]
                 elif self.ranges:
-                    count = pass_range(fd, self.ranges[0].file, self.ranges[0].offset, min(self.ranges[0].left, turn))
+                    count = send_range(fd, self.ranges[0].file, self.ranges[0].offset, min(self.ranges[0].left, turn))
                     self._advance(count)
                 else:
                     return True
@@ -200,17 +223,24 @@ class Outbound:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Sending:
-    """The sending half of a connection, an app's Output: bytes that the client does not take at once are kept."""
+    """The sending half of a connection, an app's Output: bytes that the client does not take at once are kept.
 
-    __slots__ = ("began", "fd", "last", "observer", "outbound")
+    ``write``: the call for its descriptor; with TLS that of ``tls``, as nginx keeps it in a connection.
+    """
+
+    __slots__ = ("began", "fd", "last", "observer", "outbound", "tls", "write")
 
     fd: int
+    write: Callable[[int, bytes], int]
+    tls: SecureSocket | None
 
     def __init__(self, observer: Observer | None = None) -> None:
         self.began = False
         self.last = False
         self.outbound: Outbound | None = None
         self.observer = observer
+        self.write = write
+        self.tls = None
 
     def send(self, data: bytes) -> None:
         """Send ``data``, or keep what the client does not take. Raises ClientGone if the client has left."""
@@ -221,6 +251,7 @@ class Sending:
                 self.observer.first(data)
         self.began = True
         if self.outbound is None:
+            write = self.write  # by a name, as Connection.on_event
             try:
                 count = write(self.fd, data)
             except BlockingIOError:
@@ -239,7 +270,7 @@ class Sending:
         outbound = self.outbound
         assert outbound is not None  # otherwise the connection would not wait for OUT
         before = outbound.left
-        if not outbound.flush(self.fd):
+        if not outbound.flush(self.fd, self.tls):
             return outbound.left != before
         outbound.close()
         self.outbound = None
@@ -261,7 +292,8 @@ class Sending:
         self.began = True
         if self.outbound is None:
             try:
-                sent = pass_range(self.fd, file, offset, min(count, TURN_BYTES))
+                send_range = pass_range if self.tls is None else self.tls.pass_range
+                sent = send_range(self.fd, file, offset, min(count, TURN_BYTES))
             except BlockingIOError:
                 sent = 0
             except OSError as error:

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 from mypy_extensions import mypyc_attr
 
+from poolctl.runtime.buffers.outbound import SecureSocket
 from poolctl.runtime.listen import server_stop
 from poolctl.runtime.listen.mover import Movable, Mover, Warned
 from poolctl.runtime.listen.streams import Streams
@@ -42,6 +43,7 @@ class ServingLoop(Protocol[S]):
     handlers: dict[int, Handler[S]]
     poller: Poller
     timeouts: Timeouts
+    takes_tls: bool  # its connections encrypt and decrypt themselves
 
     def add(self, handler: Handler[S]) -> None:
         """Register a handler: from now on it gets the events of its descriptor."""
@@ -49,11 +51,14 @@ class ServingLoop(Protocol[S]):
     def remove(self, handler: AnyHandler) -> bool:
         """Stop the events of a handler. Returns False if another thread has already removed it."""
 
+    def mute(self, handler: AnyHandler) -> None:
+        """Stop the events of a handler but keep it in the loop."""
+
     def deliver(self, handler: Handler[S], event: int, service: S) -> None:
         """Give a handler an event that did not come from the poller."""
 
-    def serve(self, fd: int, peer: Peer, service: S, door: Door) -> None:
-        """Serve a connection that has passed its door; ``accept`` has counted it."""
+    def serve(self, fd: int, peer: Peer, service: S, door: Door, tls: SecureSocket | None = None) -> None:
+        """Serve a connection that has passed its door; ``accept`` has counted it. ``tls``: only if ``takes_tls``."""
 
     def drop(self, fd: int, service: S, words: bytes = b"") -> None:
         """Send ``words`` and close a connection that failed in its door; ``accept`` has counted it."""
@@ -118,6 +123,7 @@ class AcceptingLoop(Loop[S]):
         self.moving = False  # it drains, and connections that are idle move to other processes
         self.front_row: memoryview | None = None  # of a front: its row of the scoreboard
         self.noticing = False  # it will drain, and every response is the last of its connection
+        self.takes_tls = False  # its connections encrypt and decrypt themselves
         self._streams: Streams[S] | None = None  # once it drains, if timeouts.stream is set
 
     def limit_to(self, limit: int) -> None:
@@ -144,8 +150,8 @@ class AcceptingLoop(Loop[S]):
             self.fail_newcomer(fd, service, error)
 
     @abstractmethod
-    def serve(self, fd: int, peer: Peer, service: S, door: Door) -> None:
-        """Serve a connection that has passed its door."""
+    def serve(self, fd: int, peer: Peer, service: S, door: Door, tls: SecureSocket | None = None) -> None:
+        """Serve a connection that has passed its door. ``tls``: only if ``takes_tls``."""
 
     # connections that move between processes (moves.py)
 

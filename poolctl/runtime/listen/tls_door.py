@@ -1,22 +1,28 @@
-"""A door that speaks TLS (RFC 8446): the connection behind it is a plain one.
+"""A door that speaks TLS (RFC 8446): after the handshake the connection is served as a plain one.
 
-    client == TLS == outer end [ Tunnel ] inner end -- a pair of sockets -- the connection, its worker, its app
+    Handshake --> secured +-- the connection reads and writes through TlsSocket   where a loop owns its connections
+                          +-- Tunnel == a pair of sockets == the connection       where others need its descriptor
 
-The loop that has the connection also has the tunnel. The connection behind it can be read, written, lent to another
-process, sent a file and owned like a client's own socket: the code for these exists once and knows nothing of TLS. The
-price is one more pass through the kernel in each direction, and two more descriptors for each client.
+The loop that has the connection encrypts and decrypts. Under half-sync/half-reactive the front lends the connection to
+a worker, and a `stream` app owns it: both read and write a descriptor, so they get one end of a pair of sockets, and a
+tunnel in the loop moves the bytes. The price is one more pass through the kernel in each direction, and two more
+descriptors for each client.
 """
 
 from __future__ import annotations
 
+import logging
 import ssl
 
 from poolctl.runtime.listen.door import Door, ServingLoop
+from poolctl.runtime.listen.handshake import Handshake
+from poolctl.runtime.listen.tls_socket import TlsSocket
 from poolctl.runtime.listen.tunnel import Tunnel
-from poolctl.runtime.loop.source import S
+from poolctl.runtime.loop.source import S, reason
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.task import Peer
 
+log = logging.getLogger("poolctl")
 ALERT = b"\x15\x03\x03\x00\x02\x02\x50"  # a record: fatal, internal_error (RFC 8446, 5.1 and 6.2)
 
 
@@ -47,4 +53,18 @@ class TlsDoor(Door):
 
     def enter(self, loop: ServingLoop[S], fd: int, peer: Peer, service: S) -> None:
         """Begin the handshake."""
-        Tunnel(loop, fd, peer, self, self._context).begin(service)
+        Handshake(loop, fd, peer, self, self._context, self.secured).begin(service)
+
+    def secured(self, loop: ServingLoop[S], fd: int, tls: TlsSocket, peer: Peer, service: S) -> None:
+        """Serve a client whose handshake is complete."""
+        if loop.takes_tls:
+            loop.serve(fd, peer, service, self, tls)
+            return
+        try:
+            tunnel = Tunnel(loop, fd, tls, peer, self)
+        except OSError as error:
+            log.error("closed a connection: no pair of sockets for its TLS: %s", reason(error))
+            loop.remove(loop.handlers[fd])
+            loop.drop(fd, service, tls.end())
+        else:
+            tunnel.begin(service)

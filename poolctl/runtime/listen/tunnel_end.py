@@ -21,9 +21,6 @@ class TwoEnded(Protocol[S]):
     def expire(self, now: float, service: S) -> None:
         """End the tunnel if it has timed out."""
 
-    def drain(self) -> None:
-        """Prepare for the end of the loop."""
-
     def unsent(self, end: End[S]) -> bool:
         """Whether this end is the client's, which has not taken all bytes of the connection behind."""
 
@@ -62,7 +59,7 @@ class End(Generic[S]):
         self.tunnel.expire(now, service)
 
     def drain(self, service: S) -> None:
-        self.tunnel.drain()
+        """Do nothing: the connection behind drains itself, and ends the tunnel."""
 
     def streams(self) -> Sequence[Hashable]:
         """Return what stands for bytes that the client has not taken."""

@@ -47,7 +47,8 @@ class SingleLoop(ConnectionLoop):
 
 def single_loop(site: Site, life: Life) -> SingleLoop:
     """Return a loop for one client."""
-    return SingleLoop(life.lifeline, site.timeouts, 1, connection_of(site.app, shared=False))
+    new = connection_of(site.app, shared=False)
+    return SingleLoop(life.lifeline, site.timeouts, 1, new, owned=site.app.owns_connection)
 
 
 def serve_only(site: Site, life: Life, fd: int, peer: Peer, service: Service, door: Door) -> None:

@@ -16,6 +16,7 @@ from typing import Protocol, Self, TypeAlias, TypeVar
 
 from mypy_extensions import mypyc_attr
 
+from poolctl.runtime.buffers.outbound import SecureSocket
 from poolctl.runtime.lifeline import told_to_leave
 from poolctl.runtime.listen.door import AcceptingLoop, Door
 from poolctl.runtime.loop.source import Handler, Lifeline, Source
@@ -31,6 +32,9 @@ class LoopConnection(Handler[Service], Protocol):
     """What the loop needs of a connection."""
 
     phase: Phase
+
+    def secure(self, tls: SecureSocket | None) -> None:
+        """Read and write through TLS. Called before ``begin``."""
 
     def begin(self, service: Service) -> None:
         """Serve the bytes that came with the connection; then wait for more."""
@@ -53,7 +57,7 @@ NewConnection: TypeAlias = Callable[[L, int, Peer, Service, Door], LoopConnectio
 @mypyc_attr(allow_interpreted_subclasses=True)
 class ConnectionLoop(AcceptingLoop[Service]):
     """Serves the connections it owns, which ``new`` makes. ``limit``: the most connections at once; further ones are
-    turned away with a 503."""
+    turned away with a 503. ``owned``: their app owns them, with a descriptor that it reads and writes itself."""
 
     def __init__(
         self,
@@ -62,12 +66,14 @@ class ConnectionLoop(AcceptingLoop[Service]):
         limit: int,
         new: NewConnection[Self],
         *,
+        owned: bool = False,
         shared: bool = False,
         loops: int = 1,
         clock: Callable[[], float] = monotonic,
         poller: Poller | None = None,
     ) -> None:
         super().__init__(lifeline, timeouts, limit, shared=shared, loops=loops, clock=clock, poller=poller)
+        self.takes_tls = not owned
         self._new: NewConnection[Self] = new
         self._spares: dict[Door, list[LoopConnection]] = {}  # closed connections, for the next clients of each door
         self._current_limit: Callable[[], int] | None = None
@@ -97,8 +103,8 @@ class ConnectionLoop(AcceptingLoop[Service]):
 
     def spares_of(self, door: Door) -> list[LoopConnection] | None:
         """Return where closed connections of this door wait for its next clients; None if its protocol does not allow
-        that."""
-        return self._spares.setdefault(door, []) if door.protocol.renews else None
+        that, or with TLS, whose handshake costs far more than what this saves."""
+        return self._spares.setdefault(door, []) if door.protocol.renews and door.scheme == "http" else None
 
     def _connection(self: Self, fd: int, peer: Peer, service: Service, door: Door) -> LoopConnection:
         """Return a connection for a new client, one that served another client if there is one."""
@@ -113,11 +119,13 @@ class ConnectionLoop(AcceptingLoop[Service]):
                 return connection
         return self._new(self, fd, peer, service, door)
 
-    def serve(self: Self, fd: int, peer: Peer, service: Service, door: Door) -> None:
+    def serve(self: Self, fd: int, peer: Peer, service: Service, door: Door, tls: SecureSocket | None = None) -> None:
         """Serve a connection that has come through its door. Its first bytes have usually arrived with it, so they are
         read before the poller waits for them."""
         try:
             connection = self._connection(fd, peer, service, door)
+            if tls is not None:
+                connection.secure(tls)
             self.handlers[fd] = connection  # from now on a drain waits for it
             away = self.now - self.before
             if away > WAITED_SECONDS:

@@ -22,8 +22,8 @@ LEFT_EARLY: Final = 499  # status in the access log if a client left while its r
 
 
 def left(events: int, peer: Peer) -> bool:
-    """Whether these events of a connection mean a reset: an error, or a hang-up alone, which a closed TLS tunnel
-    reports. A hang-up of a client without a port is a unix socket that was closed in order."""
+    """Whether these events of a connection mean a reset: an error, or a hang-up alone, which a TLS tunnel that was
+    closed reports. A hang-up of a client without a port is a unix socket that was closed in order."""
     return bool(events & ERR or (events & HUP and peer.client_port))
 
 

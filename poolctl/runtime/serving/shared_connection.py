@@ -96,9 +96,14 @@ class SharedConnection(Connection[ServedLoop]):
             self.loop.fail(self, service, error)
 
     def _received(self, data: bytes, service: Service) -> None:
-        if len(data) == READ_BYTES or (self.hung and data):
+        if len(data) == READ_BYTES or (self.hung and data) or (self.tls is not None and self.tls.full):
             self.again = True
         Connection._received(self, data, service)
+
+    def _nothing(self, service: Service) -> None:
+        if self.tls is not None and self.tls.full:
+            self.again = True  # it holds no complete record yet
+        Connection._nothing(self, service)
 
     def expire(self, now: float, service: Service) -> None:
         if self._turn.acquire(blocking=False):

@@ -28,7 +28,6 @@ from poolctl.runtime.serving_async.http2_stream import TaskStream
 from poolctl.runtime.serving_async.task_connection import UNSENT_BYTES, TaskConnection
 from poolctl.runtime.serving_async.task_loop import TaskLoop
 from poolctl.runtime.serving_async.task_start import REQUEST_TASK
-from poolctl.runtime.system.calls import read
 from poolctl.runtime.system.poller import ERR, HUP, IN, OUT
 
 if TYPE_CHECKING:
@@ -159,7 +158,7 @@ class Http2Connection(TaskConnection):
             self._write(service)
         if self.phase is not CLOSED and (self.mask & IN or (self.presence is not HERE and events & (HUP | ERR))):
             try:
-                data = read(self.fd, READ_BYTES)
+                data = self.read(self.fd, READ_BYTES)
             except BlockingIOError:
                 return
             except OSError:

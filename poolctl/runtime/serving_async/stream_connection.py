@@ -26,7 +26,6 @@ from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.boundary import converse
 from poolctl.runtime.serving_async.task_connection import UNREAD_BYTES, TaskConnection
 from poolctl.runtime.serving_async.task_loop import TaskLoop
-from poolctl.runtime.system.calls import read
 from poolctl.runtime.system.poller import ERR, HUP, IN, OUT
 
 if TYPE_CHECKING:
@@ -134,7 +133,7 @@ class StreamConnection(TaskConnection):
 
     def _read(self) -> None:
         try:
-            data = read(self.fd, READ_BYTES)
+            data = self.read(self.fd, READ_BYTES)
         except BlockingIOError:
             return
         except OSError:

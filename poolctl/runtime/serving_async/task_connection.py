@@ -23,6 +23,7 @@ from poolctl.runtime.serving.phases import ANSWERING, CLOSED, READING
 from poolctl.runtime.serving.service import REQUEST, Service, Work
 from poolctl.runtime.serving_async.task_loop import TaskLoop
 from poolctl.runtime.system import forked
+from poolctl.runtime.system.channel import DONTWAIT
 from poolctl.runtime.system.poller import IN
 
 UNSENT_BYTES = 1024 * 1024  # that wait for the client, beyond which reading pauses
@@ -149,6 +150,7 @@ class TaskConnection(Connection[TaskLoop]):
     def take_over(self, before: TaskConnection) -> None:
         """Take over the descriptor of another connection, perhaps before its loop waits for its events."""
         before.phase = CLOSED
+        self.secure(before.tls)
         self.leaving = before.leaving
         if not before.watched:
             self.loop.add(self)
@@ -220,6 +222,12 @@ class TaskConnection(Connection[TaskLoop]):
         super().turn_away(status, service, line)
         self.loop.later()
 
+    def _shut(self, sock: socket.socket) -> None:
+        """Shut down our direction, after TLS has said so too. Raises OSError if the client has left."""
+        if self.tls is not None and (words := self.tls.end()):
+            sock.send(words, DONTWAIT)
+        sock.shutdown(socket.SHUT_WR)
+
     def linger(self, *, says_so: bool = True) -> None:
         """End the connection of a client that is still sending: after a plain close, a reset would overtake the
         response that it has not read. ``says_so``: shut down our direction first."""
@@ -231,7 +239,7 @@ class TaskConnection(Connection[TaskLoop]):
         sock = socket.socket(fileno=self.fd)
         try:
             if says_so:
-                sock.shutdown(socket.SHUT_WR)
+                self._shut(sock)
         except OSError:
             sock.close()  # the client has left
         else:

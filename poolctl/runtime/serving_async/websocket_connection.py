@@ -32,7 +32,6 @@ from poolctl.runtime.serving_async.connection import AHEAD_REQUESTS, AsyncConnec
 from poolctl.runtime.serving_async.stopping import CANCELLED
 from poolctl.runtime.serving_async.task_connection import UNREAD_BYTES, UNSENT_BYTES, TaskConnection
 from poolctl.runtime.serving_async.task_loop import TaskLoop
-from poolctl.runtime.system.calls import read
 from poolctl.runtime.system.poller import IN, OUT
 
 if TYPE_CHECKING:
@@ -149,7 +148,7 @@ class WebSocketConnection(TaskConnection):
             self._write(service)
         if self.phase is not CLOSED and self.presence is not GONE and self.mask & IN:
             try:
-                data = read(self.fd, READ_BYTES)
+                data = self.read(self.fd, READ_BYTES)
             except BlockingIOError:
                 return
             except OSError:
@@ -293,7 +292,7 @@ class WebSocketConnection(TaskConnection):
         if self.websocket.over and self.outbound is None and self.presence is not GONE:
             sock = socket.socket(fileno=self.fd)
             try:
-                sock.shutdown(socket.SHUT_WR)
+                self._shut(sock)
             except OSError:
                 log.debug("the client closed the connection first")
             finally:

@@ -146,7 +146,8 @@ class Workshop(SiteData):
             loop: ConnectionLoop = AsyncConnectionLoop(life, self.timeouts, limit(), self.app, kind, loops=loops)
         else:
             new = connection_of(self.app, shared=shared)
-            loop = ConnectionLoop(life.lifeline, self.timeouts, limit(), new, shared=shared, loops=loops)
+            owned = self.app.owns_connection
+            loop = ConnectionLoop(life.lifeline, self.timeouts, limit(), new, owned=owned, shared=shared, loops=loops)
         if self.workers > self.size and not counted:
             loop.limit_by(limit)
         self.settings.follow(lambda: loop.limit_to(limit()))

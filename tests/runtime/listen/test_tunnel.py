@@ -1,4 +1,5 @@
-"""TLS in a loop, without a server: a real client of ssl, socket pairs, a fake poller and a fake clock.
+"""TLS in a loop, without a server: the handshake, and the tunnel to a connection that is lent or owned by its app. A
+real client of ssl, socket pairs, a fake poller and a fake clock.
 
 Every transition of the table is walked by a function of its own, and another test sees to it that none is missing.
 """
@@ -18,24 +19,28 @@ import pytest
 import trustme
 from harness.fake_poller import FakeClock, FakePoller
 
-from poolctl.runtime.listen import tls_pipe
+from poolctl.runtime.buffers.outbound import SecureSocket
+from poolctl.runtime.listen import handshake, tls_pipe
 from poolctl.runtime.listen.door import Door
+from poolctl.runtime.listen.handshake import Handshake
 from poolctl.runtime.listen.tls import CertificateFiles, server_context
 from poolctl.runtime.listen.tls_door import ALERT, TlsDoor
 from poolctl.runtime.listen.tls_pipe import (
     TLS_APP_ENDED,
     TLS_CLIENT_ENDED,
     TLS_CLOSED,
-    TLS_HANDSHAKE,
     TLS_OPEN,
     TRANSITIONS,
     TlsPhase,
     TlsPipe,
 )
+from poolctl.runtime.listen.tls_socket import TlsSocket
 from poolctl.runtime.listen.tunnel import Tunnel
+from poolctl.runtime.listen.tunnel_end import End
 from poolctl.runtime.loop.draining import NEWCOMER_SECONDS
 from poolctl.runtime.loop.farewells import Lingering
 from poolctl.runtime.loop.loop import Loop
+from poolctl.runtime.loop.source import Handler
 from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.protocol.lines import Lines
 from poolctl.runtime.system.poller import IN, ONCE, OUT
@@ -72,6 +77,7 @@ class ServingLoop(Loop[None]):
     """A loop whose connections are sockets in a list."""
 
     timeouts = TIMEOUTS
+    takes_tls = False
 
     def __init__(self, lifeline: int, clock: FakeClock, *, shared: bool) -> None:
         super().__init__(lifeline, clock=clock, poller=FakePoller(clock), shared=shared)
@@ -79,7 +85,7 @@ class ServingLoop(Loop[None]):
         self.dropped: list[bytes] = []
         self.on_serve: Callable[[int], None] = lambda fd: None
 
-    def serve(self, fd: int, peer: Peer, service: None, door: Door) -> None:
+    def serve(self, fd: int, peer: Peer, service: None, door: Door, tls: SecureSocket | None = None) -> None:
         self.served.append((socket.socket(fileno=fd), peer))
         self.on_serve(fd)
 
@@ -142,7 +148,7 @@ class Client:
 
 
 class Rig:
-    """A loop, a client that has connected, and the tunnel between them."""
+    """A loop, a client that has connected, its handshake, and then the tunnel between them."""
 
     def __init__(self, papers: Papers, shared: bool = False, known: bool = False, protocol: Any = None) -> None:
         self.clock = FakeClock()
@@ -158,7 +164,12 @@ class Rig:
         self.door = TlsDoor(Door(protocol or Lines()), papers.server)
         self.door.enter(self.loop, self.fd, PEER, None)
         self.sent = 0  # bytes of the app's
-        self.tunnel: Tunnel[None] = self.loop.handlers[self.fd].tunnel  # type: ignore[attr-defined]
+        self.shakes: Handshake[None] = self.loop.handlers[self.fd]  # type: ignore[assignment]
+        self.tunnel: Tunnel[None]  # after the handshake
+
+    @property
+    def shaking(self) -> bool:
+        return self.loop.handlers.get(self.fd) is self.shakes
 
     @property
     def phase(self) -> TlsPhase:
@@ -172,10 +183,12 @@ class Rig:
 
     def event(self, events: int = IN, *, inner: bool = False) -> None:
         """One that the poller would report."""
-        end = self.tunnel.inner if inner else self.tunnel.outer
-        assert end is not None
+        end: Handler[None] = self.shakes if self.shaking else self.tunnel.inner if inner else self.tunnel.outer
         self.poller.report(end.fd, events)
         end.on_event(events, None)
+        outer = self.loop.handlers.get(self.fd)
+        if isinstance(outer, End):
+            self.tunnel = outer.tunnel  # type: ignore[assignment]
 
     def said(self) -> None:
         """What the client has written reaches the tunnel."""
@@ -209,7 +222,7 @@ class Rig:
         while not self.poller.waits_for(self.fd) & OUT:
             self.answer(b"x" * 4096)
             self.sent += 4096
-        assert self.tunnel.pipe.cipher
+        assert self.tunnel.pipe.kept
         return self
 
     def drained(self) -> bytes:
@@ -226,7 +239,7 @@ class Rig:
     def close(self) -> None:
         for handler in list(self.loop.handlers.values()):
             handler.expire(inf, None)
-        if self.phase is not TLS_CLOSED:
+        if hasattr(self, "tunnel") and self.phase is not TLS_CLOSED:
             self.tunnel.abort(None)
         for handler in list(self.loop.handlers.values()):
             handler.expire(inf, None)
@@ -258,19 +271,6 @@ def rig(tunnel_papers: Papers) -> Iterator[MakeRig]:
 
 
 # the table
-
-
-def shakes_hands(rig: Rig) -> None:
-    rig.opened()
-    assert rig.client.tls.version() == "TLSv1.3"
-
-
-def leaves_in_the_handshake(rig: Rig) -> None:
-    rig.client.shake()
-    rig.said()
-    rig.client.sock.close()
-    rig.event()
-    assert rig.loop.dropped == [b""]
 
 
 def says_farewell(rig: Rig) -> None:
@@ -319,8 +319,6 @@ def leaves_before_the_answer(rig: Rig) -> None:
 
 
 WALKS: dict[tuple[TlsPhase, TlsPhase], list[Callable[[Rig], None]]] = {
-    (TLS_HANDSHAKE, TLS_OPEN): [shakes_hands],
-    (TLS_HANDSHAKE, TLS_CLOSED): [leaves_in_the_handshake],
     (TLS_OPEN, TLS_CLIENT_ENDED): [says_farewell, sends_no_more],
     (TLS_OPEN, TLS_APP_ENDED): [app_closes],
     (TLS_OPEN, TLS_CLOSED): [breaks_the_rules],
@@ -371,11 +369,13 @@ def test_a_legal_transition(
     ids=lambda phase: phase.name,
 )
 def test_an_illegal_transition_raises(before: TlsPhase, after: TlsPhase, tunnel_papers: Papers) -> None:
-    pipe = TlsPipe(-1, tunnel_papers.server, 0.0)
+    pipe = TlsPipe(-1, TlsSocket(tunnel_papers.server), 0.0)
     pipe.phase = before
     with pytest.raises(RuntimeError, match=f"from {before.name} to {after.name}"):
         pipe.enter(after)
     assert pipe.phase is before
+    for fd in (pipe.inner, pipe.behind):
+        os.close(fd)
 
 
 # the bytes
@@ -407,6 +407,7 @@ def test_what_comes_with_the_end_of_the_handshake_is_there_when_the_connection_i
     made.client.end()
     made.said()
     assert heard == [b"GET"]
+    made.event()
     assert made.phase is TLS_CLIENT_ENDED
     assert made.app.recv(100) == b""
 
@@ -439,7 +440,6 @@ def test_the_handler_behind_is_called_without_a_round_of_the_poller(rig: MakeRig
 def test_a_slow_client_is_felt_by_the_app(rig: MakeRig) -> None:
     """The app is not read from while something waits for the client; then all of it arrives, in order."""
     made = rig().opened().filled()
-    assert made.tunnel.inner is not None
     assert not made.poller.waits_for(made.tunnel.inner.fd)
     found = made.drained()
     while len(found) < made.sent:
@@ -452,7 +452,6 @@ def test_a_slow_client_is_felt_by_the_app(rig: MakeRig) -> None:
 
 def test_a_slow_app_is_felt_by_the_client(rig: MakeRig) -> None:
     made = rig().opened()
-    assert made.tunnel.inner is not None
     sent = 0
     while made.poller.waits_for(made.fd) & IN:
         made.client.tls.write(b"x" * 4096)
@@ -464,7 +463,7 @@ def test_a_slow_app_is_felt_by_the_client(rig: MakeRig) -> None:
     sent += 1000
     made.client.flush()
     made.answer(b"an event of the other end")
-    assert not made.tunnel.pipe._from_client.pending  # that was not read
+    assert not made.tunnel.pipe.tls._incoming.pending  # that was not read
     found = made.heard()
     while made.poller.waits_for(made.tunnel.inner.fd) & OUT:
         made.event(OUT, inner=True)
@@ -485,7 +484,7 @@ def test_nothing_is_kept_for_an_app_that_has_closed_while_its_last_bytes_go_out(
             made.client.tls.write(b"x" * 500)
         made.said()
         assert not made.tunnel.pipe.plain
-        assert not made.tunnel.pipe._from_client.pending
+        assert not made.tunnel.pipe.tls._incoming.pending
     found = made.drained()
     while made.phase is TLS_OPEN:
         made.event(inner=True)
@@ -528,40 +527,42 @@ def test_a_client_that_does_not_trust_the_certificate_is_dropped(rig: MakeRig) -
     with pytest.raises(ssl.SSLCertVerificationError):
         made.client.shake()
     made.said()
-    assert made.phase is TLS_CLOSED
+    assert not made.shaking
     assert len(made.loop.dropped) == 1
     assert not made.loop.served
 
 
-def test_what_breaks_the_rules_with_the_end_of_the_handshake_is_never_served(rig: MakeRig) -> None:
+def test_what_breaks_the_rules_with_the_end_of_the_handshake_reaches_no_app(rig: MakeRig) -> None:
     made = rig()
     while not made.client.shake():
         made.said()
         made.client.take()
-    before = set(os.listdir("/proc/self/fd"))
     made.client.sock.sendall(made.client._out.read() + b"GET / HTTP/1.1\r\n\r\n")
     made.event()
-    assert made.phase is TLS_CLOSED
-    assert not made.loop.served
-    assert len(made.loop.dropped) == 1
-    assert set(os.listdir("/proc/self/fd")) == before  # the client lingers
+    assert made.heard() == b""
+    assert made.lingers()
+    with pytest.raises(ssl.SSLError, match="ALERT"):
+        made.client.read()
 
 
 def test_a_subject_that_is_too_long_ends_the_handshake(rig: MakeRig, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(certificate: object) -> str:
         raise ValueError("longer than 1024 characters")
 
-    monkeypatch.setattr(tls_pipe, "subject", refuse)
+    monkeypatch.setattr(handshake, "subject", refuse)
     made = rig()
     while not made.client.shake():
         made.said()
         made.client.take()
     made.said()
-    assert made.phase is TLS_CLOSED
+    assert not made.shaking
     assert len(made.loop.dropped) == 1
+    assert not made.loop.served
 
 
-def test_no_descriptor_for_the_pair_ends_the_handshake(rig: MakeRig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_descriptor_for_the_pair_ends_the_connection(
+    rig: MakeRig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def none_left(kind: int) -> Any:
         raise OSError(24, "Too many open files")
 
@@ -571,8 +572,9 @@ def test_no_descriptor_for_the_pair_ends_the_handshake(rig: MakeRig, monkeypatch
         made.said()
         made.client.take()
     made.said()
-    assert made.phase is TLS_CLOSED
+    assert not made.shaking
     assert len(made.loop.dropped) == 1
+    assert not made.loop.served
 
 
 def test_an_event_after_the_end_does_nothing(rig: MakeRig) -> None:
@@ -581,16 +583,15 @@ def test_an_event_after_the_end_does_nothing(rig: MakeRig) -> None:
     made.tunnel.turn(None)
     made.tunnel.abort(None)
     made.tunnel.expire(inf, None)
-    made.tunnel.drain()
     assert made.phase is TLS_CLOSED
     assert made.loop.dropped == []
 
 
 def test_what_raises_ends_the_tunnel_before_and_after_the_handshake(rig: MakeRig) -> None:
     early, late = rig(), rig().opened()
-    early.loop.fail(early.tunnel.outer, None, ValueError("on purpose"))
+    early.loop.fail(early.shakes, None, ValueError("on purpose"))
     late.loop.fail(late.tunnel.outer, None, ValueError("on purpose"))
-    assert (early.phase, late.phase) == (TLS_CLOSED, TLS_CLOSED)
+    assert (early.shaking, late.phase) == (False, TLS_CLOSED)
     assert (len(early.loop.dropped), len(late.loop.dropped)) == (1, 0)
     assert late.app.recv(100) == b""
 
@@ -601,10 +602,10 @@ def test_what_raises_ends_the_tunnel_before_and_after_the_handshake(rig: MakeRig
 def test_a_handshake_has_the_time_of_a_head(rig: MakeRig) -> None:
     made = rig()
     began = made.clock.now
-    made.tunnel.outer.expire(began + TIMEOUTS.head, None)
-    assert made.phase is TLS_HANDSHAKE
-    made.tunnel.outer.expire(began + TIMEOUTS.head + 0.1, None)
-    assert made.phase is TLS_CLOSED
+    made.shakes.expire(began + TIMEOUTS.head, None)
+    assert made.shaking
+    made.shakes.expire(began + TIMEOUTS.head + 0.1, None)
+    assert not made.shaking
     assert len(made.loop.dropped) == 1
 
 
@@ -629,13 +630,14 @@ def test_a_client_that_takes_nothing_has_the_time_of_a_write(rig: MakeRig) -> No
 
 def test_a_drain_shortens_a_handshake_and_nothing_else(rig: MakeRig) -> None:
     made, other = rig(), rig().opened()
-    for each in (made, other):
-        each.tunnel.outer.drain(None)
-        each.tunnel.outer.expire(each.clock.now + NEWCOMER_SECONDS, None)
-    assert (made.phase, other.phase) == (TLS_HANDSHAKE, TLS_OPEN)
-    for each in (made, other):
-        each.tunnel.outer.expire(each.clock.now + NEWCOMER_SECONDS + 0.1, None)
-    assert (made.phase, other.phase) == (TLS_CLOSED, TLS_OPEN)
+    ends: tuple[Handler[None], ...] = made.shakes, other.tunnel.outer
+    for each in ends:
+        each.drain(None)
+        each.expire(made.clock.now + NEWCOMER_SECONDS, None)
+    assert (made.shaking, other.phase) == (True, TLS_OPEN)
+    for each in ends:
+        each.expire(made.clock.now + NEWCOMER_SECONDS + 0.1, None)
+    assert (made.shaking, other.phase) == (False, TLS_OPEN)
 
 
 # ends

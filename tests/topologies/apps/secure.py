@@ -57,6 +57,33 @@ async def asgi(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": answer})
 
 
+async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    if scope["type"] != "websocket":
+        raise NotImplementedError
+    assert scope["scheme"] == "wss"
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message["text"]})
+
+
 def talk(stream: Any) -> None:
     for line in stream:
         stream.write(line.upper())
+
+
+async def talk_async(stream: Any) -> None:
+    while line := await stream.readline():
+        await stream.write(line.upper())
+
+
+def say(line: bytes) -> bytes:
+    return line.upper()
+
+
+async def say_async(line: bytes) -> bytes:
+    return line.upper()
+
+
+frame_frame = say
+frame_async = say_async

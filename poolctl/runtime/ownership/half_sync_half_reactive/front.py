@@ -23,7 +23,7 @@ from typing import BinaryIO
 
 from mypy_extensions import mypyc_attr
 
-from poolctl.runtime.buffers.outbound import Outbound
+from poolctl.runtime.buffers.outbound import Outbound, SecureSocket
 from poolctl.runtime.channels.parcel import FLAG_ENDED, FLAG_LAST
 from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.listen.door import AcceptingLoop, Door
@@ -106,7 +106,7 @@ class LendingFront(AcceptingLoop[None], ABC):
         self.check = check
         self.inspects = True
 
-    def serve(self, fd: int, peer: Peer, service: None, door: Door) -> None:
+    def serve(self, fd: int, peer: Peer, service: None, door: Door, tls: SecureSocket | None = None) -> None:
         """Serve a connection that has come through its door."""
         try:
             client = HeldConnection(self, fd, peer, door)
