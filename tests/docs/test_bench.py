@@ -136,7 +136,6 @@ class TestPairs:
             r"^poolctl half-sync/half-reactive, 4 processes, browser, kept: [\d.]+ ", capsys.readouterr().out
         )
 
-
     def test_a_server_without_options_for_tls(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert pair.main(["reuse-port", "shop --port PORT", "--tls"]) == 2
         assert "shop cannot be measured over TLS" in capsys.readouterr().err
