@@ -115,6 +115,7 @@ class HeadParser:
     ``expects``     whether the client waits for 100 Continue before it sends the body; valid only if a body follows
     ``keep_alive``  whether the client may send further requests
     ``upgrade``     whether the client wants to switch to another protocol
+    ``last``        the head itself, if it was ordinary: HTTP/1.1, no body, no upgrade; otherwise empty
     ``repeated``    whether the same head was read just before, on this connection or another one
     """
 
@@ -123,7 +124,6 @@ class HeadParser:
         "_body",
         "_fields",
         "_headers",
-        "_last",
         "_method",
         "_parser",
         "_recent",
@@ -132,6 +132,7 @@ class HeadParser:
         "chunked",
         "expects",
         "keep_alive",
+        "last",
         "length",
         "repeated",
         "upgrade",
@@ -145,13 +146,13 @@ class HeadParser:
         self._fields = _Fields()
         self._parser: HttpRequestParser | None = None  # created when needed
         self._method = ""
-        self._last = b""  # the last head, if it was ordinary: HTTP/1.1, no body, no upgrade
+        self.last = b""
         self._block = b""  # what follows its first line
         self.repeated = False
 
     def check(self, head: bytes) -> Failure | None:  # noqa: C901, PLR0915  # the rules of a head, in one pass
         """Read a whole head, without preceding blank lines. Returns None, or what is wrong with it."""
-        if head == self._last:
+        if head == self.last:
             self.repeated = True
             return None  # the attributes are still set: saves the copy from _recent
         recent = self._recent.found
@@ -160,7 +161,7 @@ class HeadParser:
             self.repeated = True
             return None
         self.repeated = False
-        self._last = b""
+        self.last = b""
         end = head.find(b"\r\n")
         fields = self._fields
         parser = self._parser or self._renew()
@@ -209,7 +210,7 @@ class HeadParser:
             self.upgrade = upgrade
             return self._unusual(target, method, same=same)
         if same and self._version == "1.1":
-            self._last = head
+            self.last = head
             return None
         self._block = b""  # what is found below is not what the block means in HTTP/1.1
         self.length = 0
@@ -222,7 +223,7 @@ class HeadParser:
         self.upgrade = upgrade
         usual = self._version == "1.1" and not self.length and not self.chunked and not upgrade
         if usual and len(head) <= REPEATED_BYTES:
-            self._last = head
+            self.last = head
             self._block = head[end:]
             self._recent.found = head, method, target, fields.headers, self.keep_alive
         return None
@@ -264,7 +265,7 @@ class HeadParser:
         self.length = 0
         self.chunked = False
         self.upgrade = False
-        self._last = head
+        self.last = head
         self._block = head[head.find(b"\r\n") :]
 
     @property
@@ -290,7 +291,7 @@ class HeadParser:
         """Take the head of a request without a body that another process has read and checked."""
         fields = self._fields
         self._method, fields.target, self._version, fields.headers, self.keep_alive = marshal.loads(packed)
-        self._last = self._block = b""
+        self.last = self._block = b""
         self.length = 0
         self.chunked = self.upgrade = self.repeated = False
 

@@ -68,16 +68,19 @@ class HttpReader:
     def receive(self, data: bytes) -> None:
         """Parse bytes from the client, split anywhere."""
         # The usual case first: exactly one head, and nothing pending.
-        if (
-            data
-            and data[0] > 64
-            and not (self._held or self._body or self.failure or self._over)
-            and len(data) <= self._limit
-        ):
-            _, end, rest = data.partition(HEAD_END)  # its arguments cost less than those of find
-            if end and not rest:
-                self._take_head(data, True)
+        if data and not (self._held or self._body or self.failure or self._over):
+            head = self._head
+            if data == head.last:  # what was found in it is still there: saves 4 % of a request (docs/performance.md)
+                head.repeated = True
+                self._blank = 0
+                self._over = not head.keep_alive
+                self._complete(data)
                 return
+            if data[0] > 64 and len(data) <= self._limit:
+                _, end, rest = data.partition(HEAD_END)  # its arguments cost less than those of find
+                if end and not rest:
+                    self._take_head(data, True)
+                    return
         if data and not self.failure and not self._over:
             self._read(data)
 
