@@ -19,7 +19,7 @@ MODULES = {
     "app/asgi": "call scope",
     "app/wsgi": "call environ file single",
     "buffers": "outbound",
-    "channels": "bell inbox parcel returns",
+    "channels": "bell inbox parcel returns shared_reader",
     "listen": "door listener listening tls_socket",
     "loop": "loop registrations source",
     "ownership/half_sync_half_async": "arrivals front",

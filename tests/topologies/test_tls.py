@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import pytest
@@ -288,6 +288,98 @@ def test_a_client_may_end_its_side_with_its_request(model: str, papers: Papers, 
 
         received = b"".join(iter(lambda: pump(read), b""))
     assert received.partition(b"\r\n\r\n")[2] == b"0123456789abcdef" * 65536
+
+
+class Records:
+    """A client whose encrypted bytes the test sends itself."""
+
+    def __init__(self, server: Server, papers: Papers) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS)
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = papers.trusting().wrap_bio(self._in, self._out, server_hostname="localhost")
+        self._pump(self._tls.do_handshake)
+        self.sock.sendall(self._out.read())
+
+    def _pump(self, step: Callable[[], Any]) -> Any:
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                self.sock.sendall(self._out.read())
+                self._in.write(self.sock.recv(65536))
+
+    def encrypted(self, data: bytes) -> bytes:
+        self._tls.write(data)
+        return self._out.read()
+
+    def read(self) -> bytes:
+        """The next bytes; empty after close_notify."""
+        return bytes(self._pump(lambda: self._tls.read(65536)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.sock.close()
+
+
+UPLOAD = b"POST /digest HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
+
+
+@pytest.mark.parametrize("model", ["half-sync/half-reactive", "leader/followers threads", "reuse-port", "asgi"])
+def test_a_client_that_stops_in_the_middle_of_a_record_gets_a_408(model: str, papers: Papers, serve: Serve) -> None:
+    """Also where its bytes are exactly as many as are read at once."""
+    server = serve({"listen": listen(papers), "timeouts": {"idle": "0.5s", "head": "0.5s"}, **MODELS[model]})
+    with Records(server, papers) as client:
+        data = client.encrypted(UPLOAD % 1_000_000)
+        while len(data) < 65536:
+            data += client.encrypted(b"x" * 16000)
+        client.sock.sendall(data[:65536])
+        assert client.read().startswith(b"HTTP/1.1 408")
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("model", ["leader/followers threads", "reuse-port", "asgi"])
+def test_a_stop_waits_for_a_request_of_which_a_part_of_a_record_has_come(
+    model: str, papers: Papers, serve: Serve
+) -> None:
+    server = serve({"listen": listen(papers), **MODELS[model]})
+    with Records(server, papers) as client:
+        client.sock.sendall(client.encrypted(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+        while not client.read().endswith(b"}"):
+            pass
+        data = client.encrypted(UPLOAD % 100 + b"x" * 100)
+        client.sock.sendall(data[:50])
+        wait_until(lambda: received(server.port) == 0, "the server to have read it")
+        server.signal()
+        server.wait_for_log("draining for up to")
+        client.sock.sendall(data[50:])
+        assert client.read().startswith(b"HTTP/1.1 200")
+    assert server.wait() == 0
+
+
+def received(port: int) -> int:
+    """Bytes that have come to this port and were not read."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(int(each[4].partition(":")[2], 16) for each in lines if each[1].endswith(f":{port:04X}"))
+
+
+def test_a_client_that_keeps_its_socket_after_the_end_keeps_nobody_waiting(papers: Papers, serve: Serve) -> None:
+    server = serve({"listen": listen(papers), **MODELS["iterative"]})
+    asks = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    with Records(server, papers) as first:
+        first.sock.sendall(first.encrypted(asks))
+        assert b"".join(iter(first.read, b"")).startswith(b"HTTP/1.1 200")
+        wait_until(lambda: not lingers(server.port), "the server to have closed it", within(1))
+        with Records(server, papers) as second:
+            second.sock.sendall(second.encrypted(asks))
+            assert second.read().startswith(b"HTTP/1.1 200")
+
+
+def lingers(port: int) -> bool:
+    """Whether the server has shut down its direction of a connection, and keeps it."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(each[1].endswith(f":{port:04X}") and each[3] == "05" and each[9] != "0" for each in lines)
 
 
 @pytest.mark.parametrize("model", ["half-sync/half-reactive", "leader/followers threads", "reuse-port", "asgi"])

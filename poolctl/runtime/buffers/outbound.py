@@ -37,8 +37,16 @@ class SecureSocket(Protocol):
     """TLS on the descriptor of a connection: what the system calls for a descriptor that does not block do."""
 
     @property
+    def came(self) -> bool:
+        """Whether the last ``read`` took encrypted bytes, though it may not have returned any yet."""
+
+    @property
     def full(self) -> bool:
         """Whether the last ``read`` took as many encrypted bytes as it may, so that there may be more."""
+
+    @property
+    def broken(self) -> bool:
+        """Whether nothing can be read or written any more, since a call has raised."""
 
     def read(self, fd: int, size: int) -> bytes:
         """As read(2)."""

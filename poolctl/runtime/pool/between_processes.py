@@ -81,7 +81,8 @@ class BetweenProcesses(Medium):
             self._turns = turns(inbox)
         first_byte = FirstByte(site.row(worker, thread))
         service = site.service(worker, thread, first_byte, self._sessions(site, worker))
-        executor = ProcessTaskExecutor(inbox, service, site.shared_listeners, site.returns, self._turns)
+        shared = site.shares_inbox
+        executor = ProcessTaskExecutor(inbox, service, site.shared_listeners, site.returns, self._turns, shared=shared)
         if site.shares_inbox and life.leave >= 0:
             allow_interrupts()
             life.when_leaving(executor.leave)

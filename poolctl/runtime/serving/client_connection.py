@@ -209,7 +209,8 @@ class ClientConnection(Sending, ABC, Generic[S, L]):
         try:
             self._received(self.read(self.fd, READ_BYTES), service)
         except BlockingIOError:
-            pass  # silent, as it seemed: ``say_closed`` logs it below
+            if self.tls is not None and self.tls.came:
+                self.since = self.loop.now  # a part of a record
         except OSError:
             self._reset(service)
         if self.phase in WAITS_FOR_REQUEST and (self.since == since or now == inf):

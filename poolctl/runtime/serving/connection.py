@@ -11,6 +11,7 @@ connection change its one phase.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Hashable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
 from mypy_extensions import mypyc_attr
 
 from poolctl.errors import ClientGone
+from poolctl.runtime.buffers.outbound import SecureSocket
 from poolctl.runtime.listen.moves import peer_of
 from poolctl.runtime.loop.source import AnyHandler, Delivery, Handler
 from poolctl.runtime.protocol import Conversation
@@ -32,6 +34,7 @@ from poolctl.runtime.system.calls import close, read, write
 from poolctl.runtime.system.poller import IN, OUT
 from poolctl.runtime.task import NOBODY, Peer
 
+log = logging.getLogger("poolctl")
 SPARE_CONNECTIONS: Final = 256  # most connections that a loop keeps for the next clients of one door
 
 if TYPE_CHECKING:
@@ -169,8 +172,10 @@ class Connection(ClientConnection[Service, L], Generic[L]):
 
     def _nothing(self, service: Service) -> None:
         """There was nothing to read: the event came from a drain, which ends idle connections; or for a response of
-        HTTP/2 that has more to send."""
-        if self.conversation.multiplexed:
+        HTTP/2 that has more to send; or with a part of a TLS record."""
+        if self.tls is not None and self.tls.came and not self.conversation.multiplexed:
+            self._comes()
+        elif self.conversation.multiplexed:
             multiplex(self, service)
         elif self.leaving:
             if self.phase is IDLE and not self.stays(service):
@@ -232,7 +237,11 @@ class Connection(ClientConnection[Service, L], Generic[L]):
                 return
             if self.outbound is not None:
                 self.loop.modify(self, OUT)
-        if self.phase is not READING or conversation.in_body:
+        self._comes()
+
+    def _comes(self) -> None:
+        """A part of a request has come: each part of a body has its own time, all parts of a head have one."""
+        if self.phase is not READING or self.conversation.in_body:
             self.phase = READING
             self.since = self.loop.now
 
@@ -327,13 +336,30 @@ class Connection(ClientConnection[Service, L], Generic[L]):
                 self._over(service)
             finally:
                 if self.tls is not None:
-                    self.loop.turn_away(self.fd, self.tls.end())
+                    self._part(self.tls)
                 else:
-                    if forked.seen():
-                        forked.shut(self.fd)
-                    close(self.fd)
+                    self._close()
             if self.spares is not None:
                 self._spare()
+
+    def _close(self) -> None:
+        """Close the descriptor."""
+        if forked.seen():
+            forked.shut(self.fd)
+        close(self.fd)
+
+    def _part(self, tls: SecureSocket) -> None:
+        """Close the descriptor, after the last bytes of TLS: close_notify, or an alert, which the client gets time to
+        read, since a reset would overtake it."""
+        words = tls.end()
+        if tls.broken and words:
+            self.loop.turn_away(self.fd, words)
+            return
+        try:
+            write(self.fd, words)
+        except OSError as error:
+            log.debug("no close_notify for %s: %s", self.client, error)
+        self._close()
 
     def _spare(self) -> None:
         """Wait for another client. In a loop of one thread no caller does more with a closed connection than to look at

@@ -140,6 +140,8 @@ class AsyncConnection(TaskConnection):
 
     def _nothing(self, service: Service) -> None:
         if self.phase is ANSWERING:
+            if self.tls is not None and self.tls.came:
+                self.since = self.loop.now  # a part of a record
             self._listen()  # a drain asked for an event, and a request came first
         else:
             super()._nothing(service)

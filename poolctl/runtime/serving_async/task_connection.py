@@ -129,6 +129,8 @@ class TaskConnection(Connection[TaskLoop]):
         raise NotImplementedError
 
     def _nothing(self, service: Service) -> None:
+        if self.tls is not None and self.tls.came and self.outbound is None:
+            self.since = self.loop.now  # a part of a record
         if self.phase is ANSWERING:
             self.loop.modify(self, self.mask)  # a drain asked for an event, and a request came first
         else:

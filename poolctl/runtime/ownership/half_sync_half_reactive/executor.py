@@ -41,6 +41,7 @@ from poolctl.runtime.channels.parcel import (
     introduced,
 )
 from poolctl.runtime.channels.returns import Returns
+from poolctl.runtime.channels.shared_reader import SharedReader
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.loop.source import NO_DESCRIPTOR
 from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
@@ -52,6 +53,7 @@ from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked
 from poolctl.runtime.system.channel import LEVEL, RIGHTS
 from poolctl.runtime.system.interrupt import end_reads, interrupt
+from poolctl.runtime.system.poller import epoll
 
 log = logging.getLogger("poolctl")
 INET, STREAM, WRITING = int(AF_INET), int(SOCK_STREAM), int(SHUT_WR)  # enums are slow to convert
@@ -145,7 +147,7 @@ def alone() -> tuple[Iterator[None]]:
 
 class ProcessTaskExecutor:
     """Serves tasks of clients of a front in another process. ``listeners``: those of all addresses; ``turns``: those of
-    the threads of this process, if they take turns."""
+    the threads of this process, if they take turns; ``shared``: other processes take from the inbox too."""
 
     def __init__(
         self,
@@ -154,8 +156,11 @@ class ProcessTaskExecutor:
         listeners: list[Listener],
         returns: Returns,
         turns: Turns | None = None,
+        *,
+        shared: bool = False,
     ) -> None:
         self._inbox = inbox
+        self._shared = SharedReader(inbox) if shared and epoll is not None else None
         self._service = service
         self._servers = [(listener.server_host, listener.server_port) for listener in listeners]
         self._doors = [listener.door for listener in listeners]
@@ -168,6 +173,11 @@ class ProcessTaskExecutor:
     def leave(self) -> None:
         """Leave an inbox from which other workers take too. Called in another thread than `run`, until that has
         returned; a task that was just taken is served first, and not disturbed."""
+        if self._shared is not None:
+            if not self._leaves:
+                self._leaves = True
+                self._shared.end()
+            return
         if not self._leaves:
             end_reads(self._inbox.reader.fileno())
             self._leaves = True
@@ -208,7 +218,10 @@ class ProcessTaskExecutor:
             row[TICKET] = 0
 
     def _tasks(self, out: Borrowed) -> None:
-        take, serve, row = self._inbox.take, self._serve, self._service.row
+        take: Callable[[], tuple[bytes, Sequence[int]]] = (
+            self._inbox.take if self._shared is None else self._shared.take
+        )
+        serve, row = self._serve, self._service.row
         for stint in self._stints():
             for taken in stint:
                 message, fds = take()

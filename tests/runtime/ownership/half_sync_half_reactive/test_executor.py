@@ -53,14 +53,14 @@ LARGE = OK + bytes(range(256)) * 4000
 class Rig(TaskRig):
     """With an executor."""
 
-    def __init__(self, protocol: Any = None) -> None:
+    def __init__(self, protocol: Any = None, *, shared: bool = False) -> None:
         super().__init__(protocol or Http())
         self.app: Any = Answering()
         self.app.answer = answering(OK)
         self.seen: list[tuple[int, bytes]] = []
         self.protocol.witness = lambda status, peer, line: self.seen.append((status, line))
         self.service = Service(self.app, self.protocol, self.row, watching=[FirstByte(self.row)])
-        self.executor = ProcessTaskExecutor(self.inbox, self.service, [self.listener], self.returns)
+        self.executor = ProcessTaskExecutor(self.inbox, self.service, [self.listener], self.returns, shared=shared)
 
     def run(self) -> None:
         """Serve what is there."""
@@ -472,6 +472,14 @@ def test_an_introduction_says_who_the_client_is(rig: Rig) -> None:
 # a worker that leaves while others go on
 
 
+@pytest.fixture(params=[False, True], ids=["sleeps", "polls"])
+def sharing(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """An executor that sleeps in a read of the inbox, or waits for it with a poller."""
+    made = Rig(shared=request.param)
+    yield made
+    made.close()
+
+
 @pytest.fixture
 def interruptible() -> Iterator[None]:
     """SIGURG makes system calls of this process return, as in a worker."""
@@ -489,22 +497,24 @@ def leave_until_it_has(rig: Rig, thread: threading.Thread) -> None:
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_one_that_sleeps_on_the_inbox_of_all_leaves_it_to_the_others(rig: Rig) -> None:
-    other = rig.inbox.reader.dup()
-    ticket, _ = rig.put(GET)
-    thread = threading.Thread(target=rig.executor.run)
+def test_one_that_sleeps_on_the_inbox_of_all_leaves_it_to_the_others(sharing: Rig) -> None:
+    other = sharing.inbox.reader.dup()
+    ticket, _ = sharing.put(GET)
+    thread = threading.Thread(target=sharing.executor.run)
     thread.start()
-    wait_until(lambda: rig.row[DONE], "its task")
-    leave_until_it_has(rig, thread)
-    later, _ = rig.put(GET)
-    assert rig.records() == [ticket << 2 | TICKET_KEPT]
+    wait_until(lambda: sharing.row[DONE], "its task")
+    leave_until_it_has(sharing, thread)
+    later, _ = sharing.put(GET)
+    assert sharing.records() == [ticket << 2 | TICKET_KEPT]
     with other:
         message = other.recv(65536)
     assert HEAD.unpack_from(message)[0] == later
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_a_request_in_flight_is_finished_and_its_app_not_interrupted(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_in_flight_is_finished_and_its_app_not_interrupted(
+    sharing: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begun, goes_on, wakes = threading.Event(), threading.Event(), []
     monkeypatch.setattr(executor, "interrupt", wakes.append)
 
@@ -514,27 +524,27 @@ def test_a_request_in_flight_is_finished_and_its_app_not_interrupted(rig: Rig, m
         out.send(OK)
         return True
 
-    rig.app.answer = answer
-    ticket, client = rig.put(GET)
-    thread = threading.Thread(target=rig.executor.run)
+    sharing.app.answer = answer
+    ticket, client = sharing.put(GET)
+    thread = threading.Thread(target=sharing.executor.run)
     thread.start()
     assert begun.wait(PATIENCE)
     for _ in range(3):
-        rig.executor.leave()
+        sharing.executor.leave()
     assert wakes == []
     goes_on.set()
     thread.join(PATIENCE)
     assert not thread.is_alive()
     assert read(client) == OK
-    assert rig.records() == [ticket << 2 | TICKET_KEPT]
+    assert sharing.records() == [ticket << 2 | TICKET_KEPT]
 
 
-def test_one_that_leaves_before_it_runs_takes_nothing(rig: Rig) -> None:
+def test_one_that_leaves_before_it_runs_takes_nothing(sharing: Rig) -> None:
     """Its app was imported meanwhile."""
-    rig.put(GET)
-    rig.executor.leave()
-    rig.executor.run()
-    assert rig.counts() == (0, 0, 0, 0)
+    sharing.put(GET)
+    sharing.executor.leave()
+    sharing.executor.run()
+    assert sharing.counts() == (0, 0, 0, 0)
 
 
 def test_an_end_of_its_own_is_the_end_and_one_of_a_dead_process_is_not(rig: Rig) -> None:
