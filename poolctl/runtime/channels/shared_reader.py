@@ -26,7 +26,8 @@ class SharedReader:
         self._take = inbox.take
         self._waiting = epoll()
         self._waiting.register(self._fd, IN | EXCLUSIVE)
-        forked.register(self)
+        self._reference = forked.HolderReference(self)
+        forked.register(self._reference)
 
     def take(self) -> tuple[bytes, Sequence[int]]:
         """Wait for the next task, or an end, and return it as ``ProcessInbox.take`` does."""
