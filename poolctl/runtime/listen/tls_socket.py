@@ -185,7 +185,7 @@ class TlsSocket:
     def write(self, fd: int, data: bytes | bytearray | memoryview) -> int:
         """Encrypt and send bytes. Returns how many need not be written again. Raises BlockingIOError if the client
         takes none, OSError if it has left."""
-        with self._turn:
+        with self._turn:  # as in read: one guard for both would be a call more for each
             self._check()
             try:
                 self._inside = True

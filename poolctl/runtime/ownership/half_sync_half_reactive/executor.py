@@ -173,15 +173,13 @@ class ProcessTaskExecutor:
     def leave(self) -> None:
         """Leave an inbox from which other workers take too. Called in another thread than `run`, until that has
         returned; a task that was just taken is served first, and not disturbed."""
-        if self._shared is not None:
-            if not self._leaves:
-                self._leaves = True
-                self._shared.end()
-            return
         if not self._leaves:
-            end_reads(self._inbox.reader.fileno())
+            if self._shared is not None:
+                self._shared.end()
+            else:
+                end_reads(self._inbox.reader.fileno())
             self._leaves = True
-        if (thread := self._runner) and not self._service.row[TICKET]:
+        if self._shared is None and (thread := self._runner) and not self._service.row[TICKET]:
             interrupt(thread)
 
     def run(self) -> None:
