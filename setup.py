@@ -27,8 +27,9 @@ MODULES = {
     "protocol": "output",
     "protocol/http": "body conversation encode framer head inflow limits line reader request response streaming",
     "routing": "room router",
-    "serving": "client_connection connection connection_loop leaving pace service shared_connection",
+    "serving": "client_connection connection connection_loop leaving pace phases service shared_connection",
     "serving_async": "connection task_connection",
+    "system": "calls channel",
 }
 GROUP = "poolctl.compiled"  # the shared library is poolctl/compiled__mypyc.*.so
 MYPY = "mypy>=1.19"

@@ -45,7 +45,11 @@ CLOSED_IDLE: Final = 65  # connections that a drain has ended without a response
 CUT: Final = 66  # responses, WebSockets and conversations that a drain has cut off (timeouts.stream)
 ROW: Final = 72  # cells per row, so that rows of different writers share no cache line (8 x 72 = 576 bytes)
 
-STARTING, READY, VACANT, LEAVING = 0, 1, 2, 3  # values of STATE; VACANT: no worker has this number
+# values of STATE
+STARTING: Final = 0
+READY: Final = 1
+VACANT: Final = 2  # no worker has this number
+LEAVING: Final = 3
 
 
 class Scoreboard:

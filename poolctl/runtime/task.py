@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 from urllib.parse import unquote
 
 INCOMING_CPU = getattr(socket, "SO_INCOMING_CPU", 49)  # the name is new in Python 3.11
@@ -27,9 +27,9 @@ class Peer(NamedTuple):
         return f"{host}:{self.client_port}" if self.client_port else "a unix socket"
 
 
-NOBODY = Peer("-", "-", "", "")  # an unknown client
+NOBODY: Final = Peer("-", "-", "", "")  # an unknown client
 # Makes a Peer of a tuple with all its fields, where each new connection needs one: Peer() takes three times as long.
-new_peer: Callable[[type[Peer], tuple[str, ...]], Peer] = tuple.__new__
+new_peer: Final[Callable[[type[Peer], tuple[str, ...]], Peer]] = tuple.__new__
 
 
 class Asked(Protocol):

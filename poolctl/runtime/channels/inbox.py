@@ -30,12 +30,14 @@ from poolctl.runtime.system.calls import RECEIVE, SEND
 from poolctl.runtime.system.channel import CONTROL_BYTES, DONTWAIT, LEVEL, RIGHTS, channel, descriptors
 
 MESSAGE_BYTES: Final = 80 * 1024  # bytes of the largest message: 64 KiB of a request, and its introduction
-FULL_ERRORS = (errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS)
-CLOEXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))  # received descriptors are not for programs that the app starts
-AT_ONCE = DONTWAIT | CLOEXEC
-FD = struct.Struct("i")
-FDS = struct.Struct("ii")
-END = struct.Struct("<i")  # what one reader finds at its end: the process; shorter than any task
+FULL_ERRORS: Final = (errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS)
+CLOEXEC: Final = int(
+    getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+)  # received descriptors are not for programs that the app starts
+AT_ONCE: Final = DONTWAIT | CLOEXEC
+FD: Final = struct.Struct("i")
+FDS: Final = struct.Struct("ii")
+END: Final = struct.Struct("<i")  # what one reader finds at its end: the process; shorter than any task
 
 
 def ends(message: bytes) -> bool:

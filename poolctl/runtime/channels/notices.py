@@ -9,25 +9,29 @@ import contextlib
 import logging
 import socket
 import struct
-from typing import Protocol
+from typing import Final, Protocol
 
 from poolctl.runtime.loop.source import AnyHandler, AnyService, Source
 from poolctl.runtime.system.channel import DONTWAIT, channel
 
 log = logging.getLogger("poolctl")
-NOTICE = struct.Struct("<BQ")
+NOTICE: Final = struct.Struct("<BQ")
 
 # The number is a ticket:
-LOST = 0  # of a dead worker that had sent nothing of the response
-BEGAN = 1  # of a dead worker that had sent a part of the response
-OVERDUE = 2  # of a worker that was killed because its request took too long, and had sent nothing of the response
+LOST: Final = 0  # of a dead worker that had sent nothing of the response
+BEGAN: Final = 1  # of a dead worker that had sent a part of the response
+OVERDUE: Final = (
+    2  # of a worker that was killed because its request took too long, and had sent nothing of the response
+)
 # The number is the index of an inbox:
-DIED_IDLE = 3  # a worker of this inbox has died, and had noted no ticket
-INBOX_LEFT = 4  # all workers of this inbox have died
-INBOX_JOINED = 5  # this inbox has a worker again
+DIED_IDLE: Final = 3  # a worker of this inbox has died, and had noted no ticket
+INBOX_LEFT: Final = 4  # all workers of this inbox have died
+INBOX_JOINED: Final = 5  # this inbox has a worker again
 # The number is `leaver` of a process and the index of its inbox:
-INBOX_LEAVES = 6  # the worker of this inbox leaves: it takes the tasks that are in it, and needs an end behind them
-MOST_INBOXES = 1 << 16
+INBOX_LEAVES: Final = (
+    6  # the worker of this inbox leaves: it takes the tasks that are in it, and needs an end behind them
+)
+MOST_INBOXES: Final = 1 << 16
 
 
 def leaver(pid: int, index: int) -> int:

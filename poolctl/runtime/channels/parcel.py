@@ -20,9 +20,9 @@ from typing import Final
 
 from poolctl.runtime.task import Peer, new_peer
 
-HEAD = struct.Struct("<QBHd")
-RECORD = struct.Struct("<Q")
-PART = struct.Struct("<BQQ")  # of what a client has not read: index of a file beside the message, offset, bytes
+HEAD: Final = struct.Struct("<QBHd")
+RECORD: Final = struct.Struct("<Q")
+PART: Final = struct.Struct("<BQQ")  # of what a client has not read: index of a file beside the message, offset, bytes
 
 PIECE_BYTES: Final = 65536  # read at once from a request that is lent
 FLAG_LAST: Final = 1  # the connection ends after this response

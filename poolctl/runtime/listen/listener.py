@@ -13,7 +13,7 @@ import stat
 from collections.abc import Sequence
 from os import set_blocking
 from select import POLLHUP, POLLIN, poll
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from poolctl.errors import PoolctlError
 from poolctl.runtime.listen import server_stop
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from poolctl.runtime.listen.door import Door
 
 
-HANDSHAKE_MS = 2  # milliseconds: a TCP handshake on one machine or in one local network takes no longer
+HANDSHAKE_MS: Final = 2  # milliseconds: a TCP handshake on one machine or in one local network takes no longer
 
 
 class BoundAddress(Protocol):

@@ -12,7 +12,7 @@ import errno
 import logging
 from collections.abc import Callable
 from time import sleep
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listener import Listener
@@ -21,10 +21,10 @@ from poolctl.runtime.loop.source import S, Source, reason
 from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")
-RUSH_SECONDS = 0.0002  # seconds between two events; below that, more calls of accept are cheaper than a wait
-BURST_CONNECTIONS = 15  # connections accepted then, beyond the first
-COMPLAINT_SECONDS = 5.0  # seconds between two log lines about a failing accept
-DEFER_SECONDS = 0.0005  # seconds in which another process, woken for the same connection, may accept it
+RUSH_SECONDS: Final = 0.0002  # seconds between two events; below that, more calls of accept are cheaper than a wait
+BURST_CONNECTIONS: Final = 15  # connections accepted then, beyond the first
+COMPLAINT_SECONDS: Final = 5.0  # seconds between two log lines about a failing accept
+DEFER_SECONDS: Final = 0.0005  # seconds in which another process, woken for the same connection, may accept it
 
 
 OnConnection: TypeAlias = Callable[[int, Peer, S, Door], None]  # called with each accepted connection

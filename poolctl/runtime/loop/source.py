@@ -11,13 +11,13 @@ from __future__ import annotations
 import errno
 from abc import ABC, abstractmethod
 from enum import Enum
-from typing import Generic, Never, Protocol, TypeAlias, TypeVar
+from typing import Final, Generic, Never, Protocol, TypeAlias, TypeVar
 
 from mypy_extensions import mypyc_attr
 
 from poolctl.runtime.system.poller import IN
 
-NO_DESCRIPTOR = "raise the limit on open files (ulimit -n) or lower limits.connections"
+NO_DESCRIPTOR: Final = "raise the limit on open files (ulimit -n) or lower limits.connections"
 
 
 def reason(error: OSError) -> str:

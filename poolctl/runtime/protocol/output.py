@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from poolctl.runtime.buffers.observer import Observer
 
@@ -16,7 +16,9 @@ class Presence(Enum):
     GONE = "it has left, or must be treated as if it had"
 
 
-HERE, ENDED, GONE = Presence
+HERE: Final[Presence] = Presence.HERE
+ENDED: Final[Presence] = Presence.ENDED
+GONE: Final[Presence] = Presence.GONE
 
 
 class Output(Protocol):

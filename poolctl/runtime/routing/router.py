@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from itertools import islice
 from os import close
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from poolctl.runtime.affinity import Affinity
 from poolctl.runtime.channels.inbox import Inbox
@@ -29,7 +29,7 @@ from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.scoreboard import ROW, WAITING
 from poolctl.runtime.task import Asked, Peer, Task
 
-CHOICE = 256  # the oldest waiting tasks that a strategy may choose from
+CHOICE: Final = 256  # the oldest waiting tasks that a strategy may choose from
 
 
 class Waiting(NamedTuple):
@@ -399,4 +399,4 @@ class Router:
                 del self._chosen[next(iter(self._chosen))]
 
 
-NOWHERE: list[Inbox] = []  # no inbox was full; never changed
+NOWHERE: Final[list[Inbox]] = []  # no inbox was full; never changed

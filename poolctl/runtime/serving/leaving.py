@@ -16,7 +16,7 @@ from typing import Final
 from poolctl.runtime.system.poller import ERR, HUP
 from poolctl.runtime.task import Peer
 
-BROKEN = ERR | HUP
+BROKEN: Final = ERR | HUP
 WAITED_SECONDS: Final = 0.02  # seconds of waiting after which it pays to ask the kernel whether the client has left
 LEFT_EARLY: Final = 499  # status in the access log if a client left while its request waited, as in nginx
 

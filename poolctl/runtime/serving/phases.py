@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from poolctl.compiled import compiled
 
@@ -27,9 +27,15 @@ class Phase(Enum):
     CLOSED = "the end: the descriptor is closed or belongs to another object, and this one may serve another client"
 
 
-NEW, READING, ANSWERING, SENDING, FINISHING, IDLE, CLOSED = Phase
+NEW: Final[Phase] = Phase.NEW
+READING: Final[Phase] = Phase.READING
+ANSWERING: Final[Phase] = Phase.ANSWERING
+SENDING: Final[Phase] = Phase.SENDING
+FINISHING: Final[Phase] = Phase.FINISHING
+IDLE: Final[Phase] = Phase.IDLE
+CLOSED: Final[Phase] = Phase.CLOSED
 
-TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
+TRANSITIONS: Final[Mapping[Phase, frozenset[Phase]]] = {
     NEW: frozenset((READING, ANSWERING, SENDING, IDLE, CLOSED)),
     READING: frozenset((ANSWERING, SENDING, IDLE, CLOSED)),
     ANSWERING: frozenset((READING, SENDING, FINISHING, IDLE, CLOSED)),
@@ -38,7 +44,7 @@ TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
     IDLE: frozenset((READING, ANSWERING, SENDING, CLOSED)),
     CLOSED: frozenset((NEW,)),
 }
-WAITS_FOR_REQUEST = frozenset((NEW, READING, IDLE))
+WAITS_FOR_REQUEST: Final = frozenset((NEW, READING, IDLE))
 
 
 class Checked:

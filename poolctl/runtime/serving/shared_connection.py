@@ -10,7 +10,7 @@ from collections.abc import Hashable, Sequence
 from math import inf
 from socket import socket as Socket
 from threading import Lock
-from typing import Any
+from typing import Any, Final
 
 from poolctl.runtime.listen.mover import Mover
 from poolctl.runtime.loop.source import NO_DESCRIPTOR, Source
@@ -27,7 +27,7 @@ from poolctl.runtime.system.poller import ERR, HUP, IN, OUT, RDHUP
 from poolctl.runtime.task import NOBODY, Peer
 
 log = logging.getLogger("poolctl")
-END_EVENTS = RDHUP | HUP | ERR
+END_EVENTS: Final = RDHUP | HUP | ERR
 
 
 class SharedConnection(Connection[ServedLoop]):

@@ -14,6 +14,7 @@ import asyncio
 import sys
 from asyncio import shield
 from collections.abc import Hashable, Mapping
+from typing import Final
 
 from mypy_extensions import mypyc_attr
 
@@ -36,8 +37,8 @@ from poolctl.runtime.serving_async.task_loop import TaskLoop
 from poolctl.runtime.serving_async.task_start import REQUEST_TASK
 from poolctl.runtime.system.poller import IN, OUT
 
-EAGER = sys.version_info >= (3, 12)  # does a task run its first step when it is created?
-AHEAD_REQUESTS = 64  # requests that wait for the one in flight, beyond which reading pauses
+EAGER: Final = sys.version_info >= (3, 12)  # does a task run its first step when it is created?
+AHEAD_REQUESTS: Final = 64  # requests that wait for the one in flight, beyond which reading pauses
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -13,10 +13,10 @@ import sys
 from asyncio import Task
 from collections.abc import Coroutine
 from contextvars import Context
-from typing import Any
+from typing import Any, Final
 
 # the name of all tasks that answer a request; a name for each would cost more than its context
-REQUEST_TASK = "request"
+REQUEST_TASK: Final = "request"
 
 
 def answers(task: Task[Any] | None) -> bool:

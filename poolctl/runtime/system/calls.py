@@ -16,24 +16,21 @@ These are None where there is no compiled form; their users then have their own 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from os import close, read, write
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import Any, Final
 
 from poolctl.compiled import compiled
 
-ACCEPT: Callable[[int], tuple[int, str, str]] | None = None
-SEND: Callable[..., None] | None = None
-RECEIVE: Callable[[int, int], tuple[bytes, list[int]]] | None = None
-BEGIN: Callable[[memoryview], int] | None = None
-FINISH: Callable[[memoryview, int], int] | None = None
+_calls: Final[Any] = import_module("poolctl.runtime.system._calls") if compiled() else None
 
-if not TYPE_CHECKING and compiled():
-    from poolctl.runtime.system._calls import accept as ACCEPT
-    from poolctl.runtime.system._calls import begin as BEGIN
-    from poolctl.runtime.system._calls import close, read, write
-    from poolctl.runtime.system._calls import finish as FINISH
-    from poolctl.runtime.system._calls import receive as RECEIVE
-    from poolctl.runtime.system._calls import send as SEND
+close: Final[Callable[[int], None]] = getattr(_calls, "close", os.close)
+read: Final[Callable[[int, int], bytes]] = getattr(_calls, "read", os.read)
+write: Final[Callable[[int, bytes | bytearray | memoryview], int]] = getattr(_calls, "write", os.write)
 
-__all__ = ["ACCEPT", "BEGIN", "FINISH", "RECEIVE", "SEND", "close", "read", "write"]
+ACCEPT: Final[Callable[[int], tuple[int, str, str]] | None] = getattr(_calls, "accept", None)
+SEND: Final[Callable[..., None] | None] = getattr(_calls, "send", None)
+RECEIVE: Final[Callable[[int, int], tuple[bytes, list[int]]] | None] = getattr(_calls, "receive", None)
+BEGIN: Final[Callable[[memoryview], int] | None] = getattr(_calls, "begin", None)
+FINISH: Final[Callable[[memoryview, int], int] | None] = getattr(_calls, "finish", None)

@@ -6,13 +6,15 @@ import _socket
 import socket
 import struct
 from socket import socket as Socket
+from typing import Final
 
 # SEQPACKET has an end of file; where unix sockets do not support it (macOS), datagrams have all the rest.
-CHANNEL_TYPE = int(getattr(socket, "SOCK_SEQPACKET", socket.SOCK_DGRAM))
-LEVEL, RIGHTS = int(socket.SOL_SOCKET), int(socket.SCM_RIGHTS)
-DONTWAIT = int(socket.MSG_DONTWAIT)  # an int, because enums are slow to convert
+CHANNEL_TYPE: Final = int(getattr(socket, "SOCK_SEQPACKET", socket.SOCK_DGRAM))
+LEVEL: Final = int(socket.SOL_SOCKET)
+RIGHTS: Final = int(socket.SCM_RIGHTS)
+DONTWAIT: Final = int(socket.MSG_DONTWAIT)  # an int, because enums are slow to convert
 _FD = struct.Struct("i")
-CONTROL_BYTES = socket.CMSG_SPACE(2 * _FD.size)  # for two descriptors
+CONTROL_BYTES: Final = socket.CMSG_SPACE(2 * _FD.size)  # for two descriptors
 
 
 def channel() -> tuple[Socket, Socket]:

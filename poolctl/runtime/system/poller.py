@@ -14,11 +14,11 @@ from os import close
 from threading import Lock
 from typing import Any, Final, Protocol, runtime_checkable
 
-IN = 0x001
-OUT = 0x004
-ERR = 0x008
-HUP = 0x010
-RDHUP = 0x2000  # EPOLLRDHUP: the peer sends no more
+IN: Final = 0x001
+OUT: Final = 0x004
+ERR: Final = 0x008
+HUP: Final = 0x010
+RDHUP: Final = 0x2000  # EPOLLRDHUP: the peer sends no more
 EDGE: Final = 1 << 31  # EPOLLET: only new events
 ONCE: Final = 1 << 30  # EPOLLONESHOT: one event, then silence until modify
 EXCLUSIVE: Final = 1 << 28  # EPOLLEXCLUSIVE: wake one of several pollers that wait for one descriptor

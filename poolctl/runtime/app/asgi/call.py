@@ -9,7 +9,7 @@ import os
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 from mypy_extensions import mypyc_attr
 
@@ -23,9 +23,14 @@ from poolctl.runtime.protocol.output import GONE, HERE
 
 Message = dict[str, Any]
 Application = Callable[[dict[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Any]
-SEND_START, SEND_BODY, SEND_NOTHING = range(3)  # what the app has to send next
+# What the app has to send next.
+SEND_START: Final = 0
+SEND_BODY: Final = 1
+SEND_NOTHING: Final = 2
 # What http.disconnect has meant to the app so far: not received, time to end, or the client left (nothing can be sent).
-HEARD_NOTHING, HEARD_TO_LEAVE, HEARD_LEFT = range(3)
+HEARD_NOTHING: Final = 0
+HEARD_TO_LEAVE: Final = 1
+HEARD_LEFT: Final = 2
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote
 
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.task import Peer
 
 # The TLS extension 0.2; None means that the value is not known here.
-TLS = {
+TLS: Final = {
     "server_cert": None,
     "client_cert_chain": (),
     "client_cert_error": None,
     "tls_version": None,
     "cipher_suite": None,
 }
-ASGI_VERSION = {"version": "3.0", "spec_version": "2.4"}
+ASGI_VERSION: Final = {"version": "3.0", "spec_version": "2.4"}
 
 
 class ScopeMemo:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.app import Surroundings
@@ -64,7 +64,7 @@ class _Over:
         self.send(b"")
 
 
-CALL_OVER: Output = _Over()
+CALL_OVER: Final[Output] = _Over()
 
 
 class Calls:

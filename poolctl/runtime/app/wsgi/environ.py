@@ -17,11 +17,11 @@ from poolctl.runtime.task import Peer
 
 # A memo of header names and their environ keys, "" for headers that are dropped. Its entries do not depend on the
 # client that added them. Saves building each key again.
-_keys: dict[bytes, str] = {}
+_keys: Final[dict[bytes, str]] = {}
 
 
 # The variables that depend on no client, by server, scheme and surroundings. Saves building them for each connection.
-_commons: dict[tuple[str, str, str, bool, bool], dict[str, Any]] = {}
+_commons: Final[dict[tuple[str, str, str, bool, bool], dict[str, Any]]] = {}
 MEMO_SERVERS: Final = 64  # entries of that memo: a proxy's header may name any server
 
 
@@ -48,7 +48,7 @@ class Errors:
         return getattr(sys.stderr, name)
 
 
-ERRORS = Errors()
+ERRORS: Final = Errors()
 
 
 def template(peer: Peer, surroundings: Surroundings, scheme: str = "http") -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from poolctl.runtime.app import Surroundings
 from poolctl.runtime.app.wsgi.environ import add_client, common, fill
@@ -16,7 +16,7 @@ from poolctl.runtime.task import Peer
 # Clients that open a connection for each request, such as health checks and load generators, repeat their requests.
 # Saves decoding them. The protocol returns the same objects for the same headers and target.
 Known: TypeAlias = tuple[dict[str, Any], Any, Any, dict[str, Any] | None]
-_known: list[Known] = [({}, None, None, None)]
+_known: Final[list[Known]] = [({}, None, None, None)]
 
 
 def of_single(request: HttpRequest, peer: Peer, surroundings: Surroundings, scheme: str) -> dict[str, Any]:

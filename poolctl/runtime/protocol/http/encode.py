@@ -15,11 +15,15 @@ from typing import Final, NamedTuple
 MEMO_ENTRIES: Final = 1024  # entries of each memo; a full one is emptied, and what is in use soon returns
 MEMO_LINE_BYTES: Final = 256  # bytes of a header that is remembered
 
-ORDINARY, HAS_LENGTH, HAS_DATE, HAS_SERVER, HAS_CLOSE = 0, 1, 2, 4, 8
-HAS_SERVER_OR_DATE = HAS_SERVER | HAS_DATE
-_KINDS = {"content-length": HAS_LENGTH, "date": HAS_DATE, "server": HAS_SERVER}
+ORDINARY: Final = 0
+HAS_LENGTH: Final = 1
+HAS_DATE: Final = 2
+HAS_SERVER: Final = 4
+HAS_CLOSE: Final = 8
+HAS_SERVER_OR_DATE: Final = HAS_SERVER | HAS_DATE
+_KINDS: Final = {"content-length": HAS_LENGTH, "date": HAS_DATE, "server": HAS_SERVER}
 # RFC 9110, 7.6.1; an app must not send them (PEP 3333, "Other HTTP Features").
-HOP_BY_HOP = frozenset(
+HOP_BY_HOP: Final = frozenset(
     (
         "connection",
         "keep-alive",
@@ -33,9 +37,9 @@ HOP_BY_HOP = frozenset(
     )
 )
 # Those that are dropped when an app that passes bytes sends them. Proxy-Authenticate is meant for the client.
-DROPPED = HOP_BY_HOP - {"proxy-authenticate", "proxy-authorization"}
-NONE: frozenset[str] = frozenset()
-_TOKEN_CHARACTERS = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+DROPPED: Final = HOP_BY_HOP - {"proxy-authenticate", "proxy-authorization"}
+NONE: Final[frozenset[str]] = frozenset()
+_TOKEN_CHARACTERS: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
 class Line(NamedTuple):
@@ -55,8 +59,8 @@ class Status(NamedTuple):
 
 
 # Memos, which save checking and encoding a header or status again.
-known_lines: dict[tuple[str, str] | tuple[bytes, bytes], Line] = {}
-known_statuses: dict[str, Status] = {}
+known_lines: Final[dict[tuple[str, str] | tuple[bytes, bytes], Line]] = {}
+known_statuses: Final[dict[str, Status]] = {}
 
 
 def encode_header(header: tuple[str, str], refused: frozenset[str] = HOP_BY_HOP) -> Line:
@@ -120,7 +124,7 @@ def status_line(status: str) -> Status:
     return known
 
 
-STATUS_TEXTS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+STATUS_TEXTS: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
 def status_text(code: int) -> str:
@@ -161,7 +165,7 @@ class _HttpDate:
         return lines
 
 
-_clock = _HttpDate()
+_clock: Final = _HttpDate()
 
 
 def server_and_date() -> bytes:

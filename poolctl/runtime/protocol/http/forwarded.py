@@ -16,7 +16,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from poolctl.runtime.protocol.http.request import HttpRequest, Provenance
 from poolctl.runtime.system.trust import Trust
@@ -25,7 +25,7 @@ from poolctl.runtime.task import Peer
 Headers = list[tuple[bytes, bytes]]
 
 HOPS = 32  # the most proxies in a row that are believed
-DEFAULT_PORTS = {"http": "80", "https": "443"}
+DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PAIR = re.compile(rf'\s*({_TOKEN})=({_TOKEN}|"(?:[^"\\]|\\.)*")\s*')

@@ -27,8 +27,14 @@ from poolctl.runtime.protocol.http.line import (
 )
 from poolctl.runtime.protocol.http.request import HttpRequest, Provenance
 
-PLAIN, HOST, CONNECTION, LENGTH, ENCODING, EXPECT, PROXY = range(7)
-WATCHED = {
+PLAIN: Final = 0
+HOST: Final = 1
+CONNECTION: Final = 2
+LENGTH: Final = 3
+ENCODING: Final = 4
+EXPECT: Final = 5
+PROXY: Final = 6
+WATCHED: Final = {
     b"host": HOST,
     b"connection": CONNECTION,
     b"content-length": LENGTH,
@@ -37,11 +43,12 @@ WATCHED = {
     b"proxy-connection": PROXY,
 }
 HEAD_END: Final = b"\r\n\r\n"
-SLASH, HASH = b"/#"
+SLASH: Final = 0x2F
+HASH: Final = 0x23
 REPEATED_BYTES: Final = 4096  # bytes of the longest head that is remembered, for later requests
 MEMO_NAMES: Final = 512  # header names that are remembered, as clients spell them
 # Methods that the parser accepts only for RTSP, a protocol similar to HTTP; here they are tokens like any other.
-FOREIGN = frozenset(
+FOREIGN: Final = frozenset(
     (
         b"ANNOUNCE",
         b"DESCRIBE",
@@ -60,7 +67,7 @@ CONNECT: Final = b"CONNECT"
 MARSHAL_VERSION: Final = 2  # later ones look for objects that occur twice, which takes as long again
 STAND_IN: Final = b"GET"  # fed to the parser in place of a method that it does not know
 
-_kinds: dict[bytes, int] = {}  # at most MEMO_NAMES; any thread may add. Saves lowering each name
+_kinds: Final[dict[bytes, int]] = {}  # at most MEMO_NAMES; any thread may add. Saves lowering each name
 
 # head, method, target, headers, whether the connection may be kept
 Found = tuple[bytes, str, bytes, list[tuple[bytes, bytes]], bool]

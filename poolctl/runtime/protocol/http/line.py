@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from poolctl.runtime.protocol.failure import Failure
 
@@ -22,7 +23,7 @@ _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) [!-~]+ HTTP/([0-9]\.[0-9])\r
 _TEXT = rb"[^\x00-\x08\x0a-\x1f\x7f]*"
 _SOUND = re.compile(rb"(?:(?<=\r)\n)?" + _TEXT + rb"(?:\r\n" + _TEXT + rb")*\r?")
 
-TOKEN_CHARACTERS = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+TOKEN_CHARACTERS: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 METHOD_BYTES = 64  # bytes of the longest method that is passed to apps
 # CONNECT requests a tunnel; PRI is reserved, so that no server serves it (RFC 9113, 11.6).
 NOT_SERVED = (b"CONNECT", b"PRI")
@@ -30,7 +31,7 @@ NOT_SERVED = (b"CONNECT", b"PRI")
 # matters (9.1).
 IDEMPOTENT = (b"GET ", b"HEAD ", b"OPTIONS ", b"TRACE ", b"PUT ", b"DELETE ")
 
-good_hosts: set[bytes] = set()  # at most MEMO_HOSTS; any thread may add. Saves matching _HOST
+good_hosts: Final[set[bytes]] = set()  # at most MEMO_HOSTS; any thread may add. Saves matching _HOST
 
 
 def known_host(value: bytes) -> bool:

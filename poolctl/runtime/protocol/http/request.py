@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, Final, Protocol, cast
 
 from mypy_extensions import mypyc_attr
 
@@ -40,7 +40,7 @@ class EmptyBody(io.BufferedIOBase):
         """Do nothing: other requests use it too."""
 
 
-EMPTY: BinaryIO = cast(BinaryIO, EmptyBody())
+EMPTY: Final[BinaryIO] = cast(BinaryIO, EmptyBody())
 
 
 class HttpRequest:

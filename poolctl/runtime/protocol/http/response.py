@@ -33,7 +33,7 @@ from poolctl.runtime.protocol.output import Output
 
 JOINED_BYTES: Final = 64 * 1024  # bytes of a body that are joined with the head, or with each other
 UNKNOWN_LENGTH: Final = -1
-WITHOUT = {
+WITHOUT: Final = {
     204: UNKNOWN_LENGTH,
     205: 0,
 }  # the Content-Length of statuses without a body; 204 must not have one (RFC 9110, 8.6 and 15.3.6)
@@ -45,7 +45,7 @@ SentHeads: TypeAlias = list[tuple[bytes, bytes]]
 
 # The results of ``begin`` by status and headers; any thread may add, and a full memo is emptied. Saves the pass over
 # the headers. The heads are None if other lines than those depend on the request.
-known_heads: dict[tuple[Any, ...], tuple[Status, int, int, bytes, SentHeads | None]] = {}
+known_heads: Final[dict[tuple[Any, ...], tuple[Status, int, int, bytes, SentHeads | None]]] = {}
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
