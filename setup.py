@@ -28,7 +28,7 @@ MODULES = {
     "protocol/http": "body conversation encode framer head inflow limits line reader request response streaming",
     "routing": "room router",
     "serving": "client_connection connection connection_loop leaving pace phases service shared_connection",
-    "serving_async": "connection task_connection",
+    "serving_async": "afterwork connection task_connection",
     "system": "calls channel",
 }
 GROUP = "poolctl.compiled"  # the shared library is poolctl/compiled__mypyc.*.so

@@ -64,11 +64,11 @@ class HttpCall(HttpResponse, ABC):
         """Call the application. Return its awaitable."""
         request = self.request
         conversation = request.conversation
-        memo = conversation.memo
+        memo: ScopeMemo | None = conversation.memo
         if memo is None:
-            memo = conversation.memo = ScopeMemo(conversation.peer, conversation.scheme)
-        scope = memo.scope(request, self.connection.loop.lifespan.state)
-        called: Awaitable[None] = self._application(scope, self.receive, self.send)
+            memo = ScopeMemo(conversation.peer, conversation.scheme, self.connection.loop.lifespan.state)
+            conversation.memo = memo
+        called: Awaitable[None] = self._application(memo.scope(request), self.receive, self.send)
         return called
 
     @property

@@ -23,12 +23,13 @@ class ScopeMemo:
     """The parts of a connection's scopes that repeat; saves converting its headers and target for each request.
 
     The protocol returns the same list object if the headers are the same as before, and the same bytes object for the
-    same target.
+    same target. ``state``: the lifespan state of the event loop, of which each request gets a copy.
     """
 
-    __slots__ = ("_headers", "_lowered", "_target", "_template", "_tls")
+    __slots__ = ("_headers", "_lowered", "_state", "_target", "_template", "_tls")
 
-    def __init__(self, peer: Peer, scheme: str) -> None:
+    def __init__(self, peer: Peer, scheme: str, state: dict[str, Any]) -> None:
+        self._state = state
         self._headers: object = None
         self._lowered: list[tuple[bytes, bytes]] = []
         self._target: object = None
@@ -44,7 +45,7 @@ class ScopeMemo:
             "server": (peer.server_host, int(peer.server_port) if peer.server_port else None),
         }
 
-    def scope(self, request: HttpRequest, state: dict[str, Any]) -> dict[str, Any]:
+    def scope(self, request: HttpRequest) -> dict[str, Any]:
         """Return a new scope that shares no mutable value with the scope of another request. Header names are in lower
         case."""
         if request.headers is not self._headers:
@@ -59,7 +60,7 @@ class ScopeMemo:
         scope["asgi"] = ASGI_VERSION.copy()
         scope["method"] = request.method
         scope["headers"] = self._lowered.copy()
-        scope["state"] = state.copy()
+        scope["state"] = self._state.copy()
         scope["extensions"] = {"http.response.pathsend": {}}
         if self._tls is not None:
             scope["extensions"]["tls"] = self._tls.copy()

@@ -39,9 +39,8 @@ class WebSocketExchange:
 
     def _scope(self) -> dict[str, Any]:
         request = self._conversation.request
-        scope = ScopeMemo(request.conversation.peer, request.conversation.scheme).scope(
-            request, self._connection.loop.lifespan.state
-        )
+        conversation = request.conversation
+        scope = ScopeMemo(conversation.peer, conversation.scheme, self._connection.loop.lifespan.state).scope(request)
         del scope["method"]
         scope["type"] = "websocket"
         scope["scheme"] = "wss" if scope["scheme"] == "https" else "ws"
