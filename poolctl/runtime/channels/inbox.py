@@ -139,7 +139,9 @@ class ProcessInbox(Inbox):
         Waits, unless ``flags`` are AT_ONCE: then raises BlockingIOError if the inbox is empty.
         """
         if RECEIVE is not None:
-            return RECEIVE(self.reader.fileno(), flags)
+            if (taken := RECEIVE(self.reader.fileno(), flags)) is None:
+                raise BlockingIOError("the inbox is empty")
+            return taken
         message, ancillary, _, _ = self._recvmsg(MESSAGE_BYTES, CONTROL_BYTES, flags)
         if len(ancillary) == 1 and len(data := ancillary[0][2]) == FD.size:  # the usual case, without a call
             return message, FD.unpack(data)

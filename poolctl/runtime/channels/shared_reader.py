@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from poolctl.runtime.channels.inbox import AT_ONCE, ProcessInbox
 from poolctl.runtime.system import forked
+from poolctl.runtime.system.calls import RECEIVE
 from poolctl.runtime.system.interrupt import end_reads
 from poolctl.runtime.system.poller import EXCLUSIVE, IN, epoll
 
@@ -31,6 +32,10 @@ class SharedReader:
 
     def take(self) -> tuple[bytes, Sequence[int]]:
         """Wait for the next task, or an end, and return it as ``ProcessInbox.take`` does."""
+        if RECEIVE is not None:
+            while (taken := RECEIVE(self._fd, AT_ONCE)) is None:
+                self._waiting.poll()
+            return taken
         take = self._take
         while True:
             try:

@@ -121,8 +121,9 @@ class Registrations(Generic[S]):
         """Remove a handler that is about to close its descriptor. It is unregistered here because epoll drops it only
         with its last duplicate, and a process that the app has started may have one."""
         if not (self.shared or handler.watched):  # only its own thread knows it
-            if self.handlers.get(handler.fd) is handler:
-                del self.handlers[handler.fd]
+            fd = handler.fd
+            if self.handlers.get(fd) is handler:
+                del self.handlers[fd]
         else:
             self._forget(handler)
         if self._paused:
@@ -130,11 +131,14 @@ class Registrations(Generic[S]):
 
     def _forget(self, handler: AnyHandler) -> None:
         with self._lock:
-            if self.handlers.get(handler.fd) is handler:
-                del self.handlers[handler.fd]
+            fd = handler.fd
+            if self.handlers.get(fd) is handler:
+                del self.handlers[fd]
                 if handler.watched:
-                    with contextlib.suppress(FileNotFoundError):  # not registered yet, or muted
-                        self.poller.unregister(handler.fd)
+                    try:
+                        self.poller.unregister(fd)
+                    except FileNotFoundError:
+                        return  # not registered yet, or muted
 
     def renew(self, handler: Handler[S]) -> None:
         """Make the poller report a handler's pending events again, since a one-shot event or an edge may have been

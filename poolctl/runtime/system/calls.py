@@ -7,7 +7,7 @@ connection of its own (docs/performance.md).
 ``ACCEPT``   returns (descriptor, host, port) of a new connection, which does not block; host and port are text, empty
              for a unix socket
 ``SEND``     sends a message on a channel, with up to two descriptors beside it
-``RECEIVE``  returns (message, descriptors); waits for a message unless the flags have MSG_DONTWAIT
+``RECEIVE``  returns (message, descriptors); waits for a message, but if the flags have MSG_DONTWAIT returns None
 ``BEGIN``    notes in a row of the scoreboard that a request begins; returns the monotonic time in nanoseconds
 ``FINISH``   counts there the request that began at this time; returns the time
 
@@ -31,6 +31,6 @@ write: Final[Callable[[int, bytes | bytearray | memoryview], int]] = getattr(_ca
 
 ACCEPT: Final[Callable[[int], tuple[int, str, str]] | None] = getattr(_calls, "accept", None)
 SEND: Final[Callable[..., None] | None] = getattr(_calls, "send", None)
-RECEIVE: Final[Callable[[int, int], tuple[bytes, list[int]]] | None] = getattr(_calls, "receive", None)
+RECEIVE: Final[Callable[[int, int], tuple[bytes, list[int]] | None] | None] = getattr(_calls, "receive", None)
 BEGIN: Final[Callable[[memoryview], int] | None] = getattr(_calls, "begin", None)
 FINISH: Final[Callable[[memoryview, int], int] | None] = getattr(_calls, "finish", None)

@@ -151,7 +151,7 @@ def test_descriptors_travel(native: Any, channel: tuple[socket.socket, socket.so
     for fd in (*found[0][1], *found[1][1]):
         assert not os.get_inheritable(fd)
         os.close(fd)
-    assert raised(native.receive, other.fileno(), AT_ONCE)[0] is BlockingIOError
+    assert native.receive(other.fileno(), AT_ONCE) is None
     assert raised(native.send, one.fileno(), b"x", 1, 2, 3)[0] is TypeError
     assert raised(native.send, one.fileno(), b"x", 12345) == (OSError, 9)
     one.close()

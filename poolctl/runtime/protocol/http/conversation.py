@@ -44,7 +44,7 @@ class HttpWorkerHalf(HttpReader):
 
     def unpack(self, packed: bytes) -> None:
         """Take a request that a framer has packed."""
-        self._head.unpack(packed[packed.index(b"\n") + 1 :])
+        self._head.unpack(packed)
         self._over = not self._head.keep_alive
         self._complete(packed)
 

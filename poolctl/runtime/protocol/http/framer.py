@@ -53,7 +53,7 @@ class HttpFramer(HttpReader):
             return None
         if self._found or self._held or self._body is not None or self.failure:
             return None
-        return request.partition(b"\r\n")[0] + b"\r\n" + self._head.packed()
+        return self._head.packed(request.partition(b"\r\n")[0])
 
     def _complete(self, head: bytes) -> None:
         self.packs = not self._head.repeated

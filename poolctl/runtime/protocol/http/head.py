@@ -9,7 +9,6 @@ The file is long because every rule about a head is checked in this one place.
 
 from __future__ import annotations
 
-import marshal
 from typing import Final
 
 from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
@@ -45,6 +44,7 @@ WATCHED: Final = {
 HEAD_END: Final = b"\r\n\r\n"
 SLASH: Final = 0x2F
 HASH: Final = 0x23
+BLANK: Final = 0x20
 REPEATED_BYTES: Final = 4096  # bytes of the longest head that is remembered, for later requests
 MEMO_NAMES: Final = 512  # header names that are remembered, as clients spell them
 # Methods that the parser accepts only for RTSP, a protocol similar to HTTP; here they are tokens like any other.
@@ -64,7 +64,7 @@ FOREIGN: Final = frozenset(
     )
 )
 CONNECT: Final = b"CONNECT"
-MARSHAL_VERSION: Final = 2  # later ones look for objects that occur twice, which takes as long again
+KEPT: Final = b"kept"  # in a packed head: whether the connection may be kept
 STAND_IN: Final = b"GET"  # fed to the parser in place of a method that it does not know
 
 _kinds: Final[dict[bytes, int]] = {}  # at most MEMO_NAMES; any thread may add. Saves lowering each name
@@ -109,7 +109,8 @@ class _Fields:
         self.target = target
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name, value.rstrip()))  # the parser keeps trailing white space
+        # The parser keeps trailing white space.
+        self.headers.append((name, value.rstrip() if value and value[-1] <= BLANK else value))
 
 
 class HeadParser:
@@ -194,9 +195,10 @@ class HeadParser:
             except HttpParserError:
                 return refusal_of(head)
         # The parser also takes RTSP, Icecast, HTTP/2.0 and HTTP/0.9, so the version is read from the bytes.
-        if head.startswith(b" HTTP/1.1", end - 9):
+        version = head[end - 9 : end] if end > 9 else b""
+        if version == b" HTTP/1.1":
             self._version = "1.1"
-        elif head.startswith(b" HTTP/1.0", end - 9):
+        elif version == b" HTTP/1.0":
             self._version = "1.0"
         else:
             return Failure.MALFORMED if malformed(head, 0, len(head)) else Failure.VERSION_NOT_SERVED
@@ -287,17 +289,25 @@ class HeadParser:
         fields = self._fields
         return HttpRequest(self._method, fields.target, self._version, fields.headers, self.keep_alive, conversation)
 
-    def packed(self) -> bytes:
-        """Return what was read last, for ``unpack`` in another process of this server."""
-        fields = self._fields
-        return marshal.dumps(
-            (self._method, fields.target, self._version, fields.headers, self.keep_alive), MARSHAL_VERSION
-        )
+    def packed(self, line: bytes) -> bytes:
+        """Return what was read last, for ``unpack`` in another process of this server: the request line, KEPT or
+        nothing, and each name and value, with a line feed between two of them, since none contains one."""
+        fields = [line + b"\r", KEPT if self.keep_alive else b""]
+        for name, value in self._fields.headers:
+            fields.append(name)
+            fields.append(value)
+        return b"\n".join(fields)
 
     def unpack(self, packed: bytes) -> None:
         """Take the head of a request without a body that another process has read and checked."""
+        found: list[bytes] = packed.split(b"\n")
+        method, target, version = found[0].split(b" ")
         fields = self._fields
-        self._method, fields.target, self._version, fields.headers, self.keep_alive = marshal.loads(packed)
+        self._method = method.decode("ascii")
+        fields.target = target
+        self._version = "1.1" if version == b"HTTP/1.1\r" else "1.0"
+        self.keep_alive = found[1] == KEPT
+        fields.headers = [(found[place], found[place + 1]) for place in range(2, len(found), 2)]
         self.last = self._block = b""
         self.length = 0
         self.chunked = self.upgrade = self.repeated = False
