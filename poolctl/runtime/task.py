@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 from urllib.parse import unquote
 
-INCOMING_CPU = getattr(socket, "SO_INCOMING_CPU", 49)  # the name is new in Python 3.11
+INCOMING_CPU: Final = getattr(socket, "SO_INCOMING_CPU", 49)  # the name is new in Python 3.11
 
 
 class Peer(NamedTuple):

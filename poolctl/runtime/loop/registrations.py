@@ -120,25 +120,23 @@ class Registrations(Generic[S]):
     def closing(self, handler: AnyHandler) -> None:
         """Remove a handler that is about to close its descriptor. It is unregistered here because epoll drops it only
         with its last duplicate, and a process that the app has started may have one."""
-        if not (self.shared or handler.watched):  # only its own thread knows it
-            fd = handler.fd
-            if self.handlers.get(fd) is handler:
-                del self.handlers[fd]
+        fd = handler.fd
+        if self.shared:
+            with self._lock:
+                self._forget(fd, handler)
         else:
-            self._forget(handler)
+            self._forget(fd, handler)
         if self._paused:
             self._next_look = 0.0  # its descriptor is about to be free
 
-    def _forget(self, handler: AnyHandler) -> None:
-        with self._lock:
-            fd = handler.fd
-            if self.handlers.get(fd) is handler:
-                del self.handlers[fd]
-                if handler.watched:
-                    try:
-                        self.poller.unregister(fd)
-                    except FileNotFoundError:
-                        return  # not registered yet, or muted
+    def _forget(self, fd: int, handler: AnyHandler) -> None:
+        if self.handlers.get(fd) is handler:
+            del self.handlers[fd]
+            if handler.watched:
+                try:
+                    self.poller.unregister(fd)
+                except FileNotFoundError:
+                    return  # not registered yet, or muted
 
     def renew(self, handler: Handler[S]) -> None:
         """Make the poller report a handler's pending events again, since a one-shot event or an edge may have been

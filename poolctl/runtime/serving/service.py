@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextvars import Context, copy_context
 from enum import Enum
 from time import monotonic_ns
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from typing import Protocol as Interface
 
 from mypy_extensions import mypyc_attr
@@ -43,10 +43,10 @@ class Work(NamedTuple):
     doing: str
 
 
-REQUEST = Work("a request", "while answering a request")
-AFTER_RESPONSE = Work("work after a response", "after its response")
-CONVERSATION = Work("a conversation", "while it owned a connection")
-WEBSOCKET = Work("a WebSocket", "while it had a WebSocket")
+REQUEST: Final = Work("a request", "while answering a request")
+AFTER_RESPONSE: Final = Work("work after a response", "after its response")
+CONVERSATION: Final = Work("a conversation", "while it owned a connection")
+WEBSOCKET: Final = Work("a WebSocket", "while it had a WebSocket")
 
 
 class Outcome(Enum):

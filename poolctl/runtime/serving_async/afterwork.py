@@ -8,10 +8,11 @@ its connection (under half-sync/half-reactive its slot too) until its app has re
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from poolctl.runtime.scoreboard import AFTER
 
-AFTERWORK_TASKS = 1000  # the most such tasks in one event loop
+AFTERWORK_TASKS: Final = 1000  # the most such tasks in one event loop
 
 
 class Afterwork:

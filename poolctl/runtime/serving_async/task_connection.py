@@ -11,7 +11,7 @@ import socket
 from asyncio import current_task
 from collections.abc import Coroutine, Hashable, Mapping, Sequence
 from math import inf
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from mypy_extensions import mypyc_attr
 
@@ -26,8 +26,8 @@ from poolctl.runtime.system import forked
 from poolctl.runtime.system.channel import DONTWAIT
 from poolctl.runtime.system.poller import IN
 
-UNSENT_BYTES = 1024 * 1024  # that wait for the client, beyond which reading pauses
-UNREAD_BYTES = 65536  # of a body, a stream or a WebSocket that wait for the app, beyond which reading pauses
+UNSENT_BYTES: Final = 1024 * 1024  # that wait for the client, beyond which reading pauses
+UNREAD_BYTES: Final = 65536  # of a body, a stream or a WebSocket that wait for the app, beyond which reading pauses
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -13,7 +13,7 @@ CHANNEL_TYPE: Final = int(getattr(socket, "SOCK_SEQPACKET", socket.SOCK_DGRAM))
 LEVEL: Final = int(socket.SOL_SOCKET)
 RIGHTS: Final = int(socket.SCM_RIGHTS)
 DONTWAIT: Final = int(socket.MSG_DONTWAIT)  # an int, because enums are slow to convert
-_FD = struct.Struct("i")
+_FD: Final = struct.Struct("i")
 CONTROL_BYTES: Final = socket.CMSG_SPACE(2 * _FD.size)  # for two descriptors
 
 

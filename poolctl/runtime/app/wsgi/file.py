@@ -6,10 +6,10 @@ import io
 import os
 import stat
 import tempfile
-from typing import Any
+from typing import Any, Final
 
-BLOCK_BYTES = 8192  # bytes, as in PEP 3333's example
-BUFFERED = (io.BufferedReader, io.BufferedRandom)
+BLOCK_BYTES: Final = 8192  # bytes, as in PEP 3333's example
+BUFFERED: Final = (io.BufferedReader, io.BufferedRandom)
 
 
 class FileWrapper:

@@ -17,6 +17,7 @@ import socket
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from os import read
+from typing import Final
 
 from poolctl.runtime.channels.inbox import Inbox
 from poolctl.runtime.channels.notices import INBOX_JOINED, INBOX_LEAVES, INBOX_LEFT, MOST_INBOXES, Attention
@@ -35,7 +36,7 @@ from poolctl.runtime.site.settings import Settings
 from poolctl.runtime.system.poller import EDGE, IN
 from poolctl.runtime.task import NOBODY, Peer
 
-OVERDUE_SECONDS = 1.0  # until a turn that was not taken is given again
+OVERDUE_SECONDS: Final = 1.0  # until a turn that was not taken is given again
 
 
 class HandingFront(Loop[None], ABC):

@@ -56,7 +56,10 @@ from poolctl.runtime.system.interrupt import end_reads, interrupt
 from poolctl.runtime.system.poller import epoll
 
 log = logging.getLogger("poolctl")
-INET, STREAM, WRITING = int(AF_INET), int(SOCK_STREAM), int(SHUT_WR)  # enums are slow to convert
+# Numbers, since enums are slow to convert.
+INET: Final = int(AF_INET)
+STREAM: Final = int(SOCK_STREAM)
+WRITING: Final = int(SHUT_WR)
 MAX_WORKER_FAILURES: Final = 100  # failures outside of the app after which a worker exits, to be replaced
 # conversations kept, by the introduction of their client; saves making one for each request
 KNOWN_CONVERSATIONS: Final = 1024

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import socket
 from os import close, read
-from typing import Protocol
+from typing import Final, Protocol
 
 from poolctl.runtime.buffers.outbound import FILES, RANGES, Outbound
 from poolctl.runtime.channels.inbox import FD
@@ -23,8 +23,8 @@ from poolctl.runtime.serving.phases import IDLE
 from poolctl.runtime.system.channel import DONTWAIT, descriptors
 
 log = logging.getLogger("poolctl")
-RETURN_BYTES = RECORD.size + (RANGES + 2) * PART.size  # bytes of the longest message that comes back with files
-RETURN_CONTROL_BYTES = socket.CMSG_SPACE((FILES + 1) * FD.size)  # for their descriptors
+RETURN_BYTES: Final = RECORD.size + (RANGES + 2) * PART.size  # bytes of the longest message that comes back with files
+RETURN_CONTROL_BYTES: Final = socket.CMSG_SPACE((FILES + 1) * FD.size)  # for their descriptors
 
 
 class TakingFront(Protocol):

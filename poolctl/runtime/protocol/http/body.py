@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Final
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpRequestParser
 
 from poolctl.runtime.protocol.failure import Failure
 
 Keep = Callable[[bytes], None]
-SEMICOLON = ord(";")
+SEMICOLON: Final = ord(";")
 
 # chunk-size 1*( BWS ";" BWS name [ BWS "=" BWS value ] ) CRLF (RFC 9112, 7.1.1; bad white space: RFC 9110, 5.6.3)
-_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
-_EXTENDED = re.compile(
+_TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED: Final = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
+_EXTENDED: Final = re.compile(
     rb"([0-9A-Fa-f]+)(?:[ \t]*;[ \t]*" + _TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)+\r\n"
 )
 

@@ -7,29 +7,29 @@ from typing import Final
 
 from poolctl.runtime.protocol.failure import Failure
 
-MEMO_HOSTS = 512  # Host values that are remembered
+MEMO_HOSTS: Final = 512  # Host values that are remembered
 
 # uri-host [ ":" port ] (RFC 9110, 7.2); a name may be empty, and its length is bounded by that of the head
-_REGISTERED_NAME = rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})"
-_LITERAL = rb"\[(?:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*|[vV][0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+,;=:-]+)\]"
-_HOST = re.compile(rb"(?:" + _REGISTERED_NAME + rb"*|" + _LITERAL + rb")(?::[0-9]*)?")
-_ABSOLUTE = re.compile(
+_REGISTERED_NAME: Final = rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})"
+_LITERAL: Final = rb"\[(?:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*|[vV][0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+,;=:-]+)\]"
+_HOST: Final = re.compile(rb"(?:" + _REGISTERED_NAME + rb"*|" + _LITERAL + rb")(?::[0-9]*)?")
+_ABSOLUTE: Final = re.compile(
     rb"[hH][tT][tT][pP][sS]?://((?:" + _REGISTERED_NAME + rb"+|" + _LITERAL + rb")(?::[0-9]*)?)(?:[/?].*)?"
 )
 # A well-formed request line, with any method and version (RFC 9112, 3).
-_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) [!-~]+ HTTP/([0-9]\.[0-9])\r\n")
+_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) [!-~]+ HTTP/([0-9]\.[0-9])\r\n")
 # A valid part of a head: no line ends with LF or CR alone (RFC 9112, 2.2), and the only control character is the tab.
 # It may begin or end between the CR and LF of a line end.
-_TEXT = rb"[^\x00-\x08\x0a-\x1f\x7f]*"
-_SOUND = re.compile(rb"(?:(?<=\r)\n)?" + _TEXT + rb"(?:\r\n" + _TEXT + rb")*\r?")
+_TEXT: Final = rb"[^\x00-\x08\x0a-\x1f\x7f]*"
+_SOUND: Final = re.compile(rb"(?:(?<=\r)\n)?" + _TEXT + rb"(?:\r\n" + _TEXT + rb")*\r?")
 
 TOKEN_CHARACTERS: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-METHOD_BYTES = 64  # bytes of the longest method that is passed to apps
+METHOD_BYTES: Final = 64  # bytes of the longest method that is passed to apps
 # CONNECT requests a tunnel; PRI is reserved, so that no server serves it (RFC 9113, 11.6).
-NOT_SERVED = (b"CONNECT", b"PRI")
+NOT_SERVED: Final = (b"CONNECT", b"PRI")
 # The methods with which several identical requests intend the effect of one (RFC 9110, 9.2.2), up to their end; case
 # matters (9.1).
-IDEMPOTENT = (b"GET ", b"HEAD ", b"OPTIONS ", b"TRACE ", b"PUT ", b"DELETE ")
+IDEMPOTENT: Final = (b"GET ", b"HEAD ", b"OPTIONS ", b"TRACE ", b"PUT ", b"DELETE ")
 
 good_hosts: Final[set[bytes]] = set()  # at most MEMO_HOSTS; any thread may add. Saves matching _HOST
 
