@@ -4,19 +4,13 @@
                           +--> 503, when ``limit``      +--> loop.drop, when it fails there
                                clients are open
 
-A loop of one thread takes clients through the door once it has handled all events of a turn: by then more of their
-requests have arrived, and are read without the help of the poller.
-
 A plain door passes the connection straight to the loop. The other doors do their step without blocking other clients,
 then pass the connection to the next door. Each is one file, imported only if the topology has its key.
-
-The file is long because the loop's limit, counts and notices concern the same clients.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Final, Protocol
@@ -125,8 +119,6 @@ class AcceptingLoop(Loop[S]):
         self.timeouts = timeouts
         self.limit = limit
         self.open = 0
-        # Clients accepted in this turn; None until the loop runs, and in a shared one: its thread serves them at once.
-        self._newcomers: deque[tuple[int, Peer, Door]] | None = None
         self.moves: Mover | None = None
         self.moving = False  # it drains, and connections that are idle move to other processes
         self.front_row: memoryview | None = None  # of a front: its row of the scoreboard
@@ -142,29 +134,7 @@ class AcceptingLoop(Loop[S]):
         """Whether the limit is reached. Asked only when ``open`` has reached ``limit``, which a subclass may renew."""
         return self.open >= self.limit
 
-    def run(self, service: S) -> None:
-        if not self.shared:
-            self._newcomers = deque()
-        super().run(service)
-
     def accept(self, fd: int, peer: Peer, service: S, door: Door) -> None:
-        """Serve a new connection, at the end of this turn."""
-        if self._newcomers is None:
-            self._enter(fd, peer, service, door)
-        else:
-            self._newcomers.append((fd, peer, door))
-
-    def after_events(self, service: S) -> None:
-        newcomers = self._newcomers
-        while newcomers:
-            fd, peer, door = newcomers.popleft()
-            self._enter(fd, peer, service, door)
-
-    def descriptors(self) -> set[int]:
-        """Also those of clients accepted in this turn."""
-        return super().descriptors().union(fd for fd, _, _ in list(self._newcomers or ()))
-
-    def _enter(self, fd: int, peer: Peer, service: S, door: Door) -> None:
         """Count a new connection and take it through its door, or turn it away if the limit is reached."""
         if service is not None:
             service.row[TAKEN] += 1

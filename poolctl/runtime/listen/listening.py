@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import logging
+from collections import deque
 from collections.abc import Callable
 from time import sleep
 from typing import Final, Protocol, TypeAlias
@@ -22,7 +23,7 @@ from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")
 RUSH_SECONDS: Final = 0.0002  # seconds between two events; below that, more calls of accept are cheaper than a wait
-BURST_CONNECTIONS: Final = 15  # connections accepted then, beyond the first
+BURST_CONNECTIONS: Final = 16  # connections accepted then
 COMPLAINT_SECONDS: Final = 5.0  # seconds between two log lines about a failing accept
 DEFER_SECONDS: Final = 0.0005  # seconds in which another process, woken for the same connection, may accept it
 
@@ -69,7 +70,7 @@ class Listening(Source[S]):
         defers: Callable[[], bool] | None = None,
     ) -> None:
         self.loop = loop
-        self.rushes = rushes
+        self.rushes = rushes and not loop.shared  # a thread of a shared loop takes one client at a time
         self.last = 0.0  # when the last event came
         self.listener = listener
         self.door = listener.door
@@ -79,17 +80,31 @@ class Listening(Source[S]):
         self.on_connection = on_connection
         self.lock = lock
         self.defers = defers
+        self._came: deque[tuple[int, Peer]] = deque()  # in a rush, and not served yet
 
     def on_event(self, events: int, service: S) -> None:
         if self.defers is not None and self.defers():
             sleep(DEFER_SECONDS)
-        more = self.look(service)
         if self.rushes:
             last, self.last = self.last, self.loop.now
-            if more and self.last - last < RUSH_SECONDS:
-                for _ in range(BURST_CONNECTIONS):
-                    if not self.look(service):
-                        break
+            if self.last - last < RUSH_SECONDS:
+                self._rush(service)
+                return
+        self.look(service)
+
+    def _rush(self, service: S) -> None:
+        """Accept several clients, and serve them then: by that time more of their requests have arrived, and need no
+        event of the poller. Nobody else could accept those that wait behind the first."""
+        came = self._came
+        try:
+            while len(came) < BURST_CONNECTIONS and self._take(came):
+                pass
+        finally:
+            self._serve(came, service)
+
+    def descriptors(self) -> set[int]:
+        """Those of clients that were accepted and are not served yet."""
+        return {fd for fd, _ in list(self._came)}
 
     def deafen(self) -> None:
         """Admit no new client to the queue; clients already queued are still accepted."""
@@ -97,11 +112,18 @@ class Listening(Source[S]):
 
     def look(self, service: S) -> bool:
         """Accept one client. Returns whether one was queued. In a drain, ends the listener once the queue is empty."""
+        came: deque[tuple[int, Peer]] = deque()
+        queued = self._take(came)
+        self._serve(came, service)
+        return queued
+
+    def _take(self, came: deque[tuple[int, Peer]]) -> bool:
+        """Add the next client to those that have come. Returns as ``look``."""
         lock = self.lock
         if lock is not None and not lock.acquire(blocking=False):
             return True  # another thread or process is accepting; the poller reports what it leaves
         try:
-            fd, peer = self.listener.accept()
+            came.append(self.listener.accept())
         except ConnectionAbortedError:
             return True  # the client disconnected while it was queued
         except BlockingIOError:
@@ -122,11 +144,15 @@ class Listening(Source[S]):
             self.loop.rearm(self)
         else:
             self.loop.step_back(self)
-        try:
-            self.on_connection(fd, peer, service, self.door)
-        except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
-            self.loop.fail_newcomer(fd, service, error)
         return True
+
+    def _serve(self, came: deque[tuple[int, Peer]], service: S) -> None:
+        while came:
+            fd, peer = came.popleft()
+            try:
+                self.on_connection(fd, peer, service, self.door)
+            except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+                self.loop.fail_newcomer(fd, service, error)
 
     def _end(self) -> None:
         """Take a listener that was shut out of the loop, since the poller would report the hang-up again and again."""

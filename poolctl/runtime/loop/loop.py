@@ -3,8 +3,8 @@
     poller -- (fd, events) --> handlers[fd].on_event(events, service)
                                a listener, an inbox, the lifeline, a connection
 
-One turn: wait (at most ``_patience`` seconds), dispatch the events, serve the clients that they brought, sweep the
-timeouts when due, check whether the drain is over.
+One turn: wait (at most ``_patience`` seconds), dispatch the events, sweep the timeouts when due, check whether the
+drain is over.
 
 An exception of a handler ends that handler only: it is logged and counted, and ``Handler.abort`` releases what the
 handler held. A turn that fails outside of any handler is logged, and the loop goes on.
@@ -109,7 +109,6 @@ class Loop(Registrations[S]):
         )
         count = 1 if shared else EVENTS
         one_shot, edge = Delivery.ONE_SHOT, Delivery.EDGE
-        self.after_events(service)  # of a turn that failed
         while not self.finished:
             events = poll(self._patience(), count)
             self.before = self.now
@@ -265,7 +264,6 @@ class Loop(Registrations[S]):
                 if not listener.look(service) and listener not in self._paused:
                     self.listening.pop(listener.fd, None)
                     self.remove(listener)
-            self.after_events(service)
         if not self.handlers:
             self._finish()
 

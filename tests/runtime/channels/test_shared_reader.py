@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -130,3 +131,27 @@ def test_one_that_leaves_finds_its_end_and_the_others_go_on(inbox: ProcessInbox,
     assert leaves.took() == b"end"
     stays.go()
     assert stays.took() == TASK % 2
+
+
+class Interrupted(SharedReader):
+    """It is told to leave when it has been woken, and before it takes."""
+
+    def _wait(self) -> bool:
+        woken = super()._wait()
+        self.end()
+        return woken
+
+
+def test_one_that_leaves_takes_the_task_for_which_it_was_woken(inbox: ProcessInbox) -> None:
+    """The kernel has woken no other reader for it."""
+    reader = Interrupted(inbox)
+    threading.Timer(0.05, inbox.put, [TASK % 1]).start()
+    assert [reader.take()[0], reader.take()[0]] == [TASK % 1, b""]
+
+
+def test_one_that_leaves_does_not_serve_what_others_can(inbox: ProcessInbox) -> None:
+    """Or a worker of a busy pool would never leave."""
+    reader = SharedReader(inbox)
+    inbox.put(TASK % 1)
+    reader.end()
+    assert reader.take()[0] == b""

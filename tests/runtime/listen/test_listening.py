@@ -212,14 +212,42 @@ def test_in_a_rush_it_takes_many_at_once(rig: MakeRig) -> None:
     assert len(made.taken) == 1  # the first event of all
     made.clock.now += RUSH_SECONDS / 2
     made.event()
-    assert len(made.taken) == 1 + 1 + BURST_CONNECTIONS
+    assert len(made.taken) == 1 + BURST_CONNECTIONS
     made.clock.now += RUSH_SECONDS * 2
     made.event()
-    assert len(made.taken) == 1 + 1 + BURST_CONNECTIONS + 1
+    assert len(made.taken) == 1 + BURST_CONNECTIONS + 1
     made.fake.waiting = [950]
     made.event()
     assert made.taken[-1] == 950
     assert not made.fake.waiting
+
+
+def test_those_of_a_rush_are_served_once_all_are_accepted(rig: MakeRig) -> None:
+    """And each is known until then: a process that the app forks meanwhile must not keep it."""
+    made = rig(rushes=True)
+    found: list[tuple[int, set[int]]] = []
+    made.does = lambda fd: found.append((len(made.fake.waiting), made.loop.descriptors()))
+    made.event()
+    made.fake.waiting = [901, 902, 903]
+    made.event()
+    assert [waiting for waiting, _ in found] == [0, 0, 0]
+    assert [{902, 903} & known for _, known in found] == [{902, 903}, {903}, set()]
+
+
+def test_what_ends_a_rush_loses_no_client(rig: MakeRig) -> None:
+    made = rig(rushes=True)
+    made.event()
+    made.fake.waiting = [901, 902, FULL]
+    made.event()
+    assert made.taken == [901, 902]
+
+
+def test_threads_that_share_a_loop_take_one_client_each(rig: MakeRig) -> None:
+    made = rig(rushes=True, shared=True)
+    made.fake.waiting = [*range(900, 940)]
+    for count in (1, 2, 3):
+        made.event()
+        assert len(made.taken) == count
 
 
 # the end
