@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from poolctl.assembly.environment.limits import affordable, descriptors, pairs, raise_descriptors
 from poolctl.assembly.plugins.plugin import Plugin, instantiate
 from poolctl.assembly.resolve import MadeParts, Parts
-from poolctl.assembly.site import descriptors_per_connection, timeouts
+from poolctl.assembly.site import descriptors_per_connection, overload_limits, timeouts
 from poolctl.config.model import Topology
 from poolctl.errors import PoolctlError
 from poolctl.runtime.dispatch import Dispatch, KernelDispatch
@@ -26,6 +26,9 @@ from poolctl.runtime.system.loaded_code import LoadedCode
 
 if TYPE_CHECKING:
     from poolctl.runtime.site.workshop import Workshop
+
+
+SECTIONS = ("limits", "timeouts", "overload", "scale", "recycle", "reload")  # that processes read again
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ def hot_change(old: Parts, new: Parts) -> HotChange | None:
     """Return the change from parts to others; None if processes must start for it."""
     if _rest_of(old) != _rest_of(new):
         return None
-    sections = {name: getattr(new.topology, name) for name in ("limits", "timeouts", "scale", "recycle", "reload")}
+    sections = {name: getattr(new.topology, name) for name in SECTIONS}
     return HotChange(Topology.model_construct(**sections), None if old.dispatch == new.dispatch else new.dispatch)
 
 
@@ -55,7 +58,7 @@ def _rest_of(parts: Parts) -> Parts:
     topology, chosen = parts.topology, parts.combination
     times = topology.timeouts
     left = {"timeouts": (times.request is None, times.shorter_stream), "reload": topology.reload.warm}
-    taken = dict.fromkeys(("limits", "scale", "recycle", "dispatch"))
+    taken = dict.fromkeys(("limits", "overload", "scale", "recycle", "dispatch"))
     names = tuple((axis, name) for axis, name in chosen.names if axis != "dispatch")
     return replace(
         parts,
@@ -110,6 +113,7 @@ def values(change: HotChange, site: Workshop, terms: HotTerms) -> Values:
         connections=topology.limits.connections,
         most=affordable(terms.each),
         waiting=topology.limits.waiting,
+        overload=overload_limits(topology),
         dispatch=_maker(change.dispatch, site, terms.code),
     )
 

@@ -20,6 +20,7 @@ from poolctl.runtime.dispatch.leader import Leader
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.listen.moves import Moves
+from poolctl.runtime.routing.overload import OverloadLimits
 from poolctl.runtime.scoreboard import Scoreboard
 from poolctl.runtime.serving.health import HealthCheck
 from poolctl.runtime.serving.stream_limit import StreamLimit
@@ -88,6 +89,7 @@ def _settings(parts: MadeParts, dispatch: Dispatch) -> Settings:
         connections=limits.connections,
         most=affordable(descriptors_per_connection(parts)),
         waiting=limits.waiting,
+        overload=overload_limits(parts.topology),
         dispatch=lambda: dispatch,
     )
 
@@ -127,6 +129,12 @@ def timeouts(topology: Topology) -> Timeouts:
         drain=keys.drain,
         stream=keys.shorter_stream,
     )
+
+
+def overload_limits(topology: Topology) -> OverloadLimits | None:
+    """The bound of a front's queue by time; None: there is none."""
+    keys = topology.overload
+    return None if keys.target is None else OverloadLimits(target=keys.target, newest=keys.order == "newest")
 
 
 def _streams(parts: MadeParts) -> StreamLimit | None:

@@ -44,7 +44,15 @@ NUMBERS = {
     "backlog": (1, 65535, "2048"),
     "recycle.requests": (1, 10**12, "10000"),
 }
-TIMES = ("protocol.websocket_ping", "recycle.age", "recycle.least", "reload.ready", "scale.wait", "scale.idle")
+TIMES = (
+    "protocol.websocket_ping",
+    "recycle.age",
+    "recycle.least",
+    "reload.ready",
+    "scale.wait",
+    "scale.idle",
+    "overload.target",
+)
 SWITCHES = ("protocol.http2", "protocol.websocket_deflate", "preload")
 CHOICES = {
     "pool.kind": ("process", "thread"),
@@ -57,6 +65,7 @@ CHOICES = {
         "kernel-hash",
     ),
     "protocol": ("http", "raw", "lines"),
+    "overload.order": ("newest", "oldest"),
     "affinity": ("client", "request", "connection"),
     "app.lifespan": ("auto", "on", "off"),
     "ownership.accept": ("worker", "front"),

@@ -14,6 +14,7 @@ from poolctl.config.forwarded import ForwardedSection
 from poolctl.config.gather import gather
 from poolctl.config.listen import Entry
 from poolctl.config.model import AXES, SHORT, Choice, LimitsSection, TimeoutsSection, Topology
+from poolctl.config.overload import OverloadSection
 from poolctl.config.part import without_plugins
 from poolctl.config.pool_keys import RecycleSection, ReloadSection, ScaleSection
 from poolctl.config.sources import Inputs, default_name
@@ -110,6 +111,7 @@ NESTED: dict[str, type[BaseModel]] = {
     "listen": Entry,
     "access_log": AccessLogSection,
     "forwarded": ForwardedSection,
+    "overload": OverloadSection,
     "recycle": RecycleSection,
     "scale": ScaleSection,
     "reload": ReloadSection,

@@ -13,6 +13,7 @@ from poolctl.config.health import HealthPath
 from poolctl.config.host import Account, Environment, Folder, Umask
 from poolctl.config.invalid_value import InvalidValue
 from poolctl.config.listen import Listen
+from poolctl.config.overload import OverloadSection, read_overload
 from poolctl.config.part import Part, instance_of, of_axis
 from poolctl.config.pool_keys import RecycleSection, ReloadSection, ScaleSection, read_reload
 from poolctl.config.units import Bytes, Seconds, Timeout, TimeoutOrOff
@@ -173,6 +174,11 @@ class Topology(Part):
     ]
     recycle: Annotated[
         RecycleSection, Field(default_factory=RecycleSection, description="when workers are replaced by new processes")
+    ]
+    overload: Annotated[
+        OverloadSection,
+        BeforeValidator(read_overload),
+        Field(default_factory=OverloadSection, description="when requests that wait for a worker are refused; or off"),
     ]
     limits: Annotated[LimitsSection, Field(default_factory=LimitsSection, description="limits of the server")]
     timeouts: Annotated[

@@ -25,7 +25,7 @@ from poolctl.config.sources import Inputs
 NAME = re.compile(r"\.(ya?ml|json)", re.IGNORECASE)  # with whatever editors append: .yaml~, .yaml.bak
 MAX_FILES = 200  # of one folder that are examined
 TOP = re.compile(r"^([A-Za-z_][\w-]*)[ \t]*:(?=\s|$)", re.MULTILINE)  # a key of a block mapping
-MAPPINGS = ("environment", "timeouts", "limits", "access_log", "forwarded", "recycle", "scale", "reload")
+MAPPINGS = ("environment", "timeouts", "limits", "access_log", "forwarded", "recycle", "scale", "reload", "overload")
 
 
 def is_topology(data: bytes) -> bool:

@@ -99,6 +99,7 @@ RULES = (
         "the front, or under reuse-port the kernel, chooses among the same workers in another way",
         _same_channels,
     ),
+    ChangeRule(("overload.",), "hot", "the front looks at its queue with the new value"),
     ChangeRule(("scale.", "recycle."), "hot", "the mold looks at its workers with the new value"),
     ChangeRule(("reload.surge", "reload.ready"), "hot", "it is read when the next generation starts"),
     ChangeRule(

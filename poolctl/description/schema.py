@@ -38,6 +38,8 @@ def topology_schema() -> Schema:
     keys = {name: _filled(key) for name, key in model["properties"].items()}
     keys["listen"] = _listen(keys["listen"])
     keys["access_log"] = _off(keys["access_log"], FORMAT)
+    section = {"$ref": keys["overload"].pop("$ref")}
+    keys["overload"] |= {"anyOf": [{"const": "off"}, section]}
     keys["forwarded"] = _off(keys["forwarded"], {"const": "off"})
     return {
         "$schema": DRAFT,

@@ -79,7 +79,8 @@ class _Settings:
                 for index, address in enumerate(topology.listen):
                     yield from self._address(index, address)
             elif (name == "scale" and self.parts.most <= self.parts.workers) or (
-                name == "recycle" and self.parts.combination.baseline
+                (name == "recycle" and self.parts.combination.baseline)
+                or (name == "overload" and self.parts.combination.ownership != REACTIVE)
             ):
                 continue  # it does not apply
             elif name == "access_log" and topology.access_log and not self.tree.has(("access_log", "format")):

@@ -46,11 +46,11 @@ ROLE = {"/memfd": 1}
 LOOP = {**ROLE, "pipe": 4, "eventpoll": 1}
 WORKER = {**LOOP, "pipe": 6}
 EXPECTED: dict[str, dict[str, dict[str, int]]] = {
-    # An inbox of all to read, and a poller to wait for it; three ways back: two pipes, and a socket for files. No
-    # listener.
+    # An inbox of all to read, a poller to wait for it, and what ends that wait; three ways back: two pipes, and a
+    # socket for files. No listener.
     "hshr-processes": {
         "front": {**LOOP, "pipe": 8, "listener": 1, "socket": 6},
-        "worker": {**ROLE, "pipe": 6, "socket": 5, "eventpoll": 1},
+        "worker": {**ROLE, "pipe": 6, "socket": 5, "eventpoll": 1, "eventfd": 1},
     },
     # The front writes to an inbox, and reads what turns were taken and who died; a worker has no listener.
     "hsha-front-processes": {

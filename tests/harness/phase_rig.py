@@ -209,6 +209,12 @@ class NotedFront(LendingFront):
 
     sent: list[Any]
 
+    def ticket_of(self, item: Any) -> int:
+        raise AssertionError("nothing waits here")
+
+    def discard(self, entry: Any) -> None:
+        raise AssertionError("nothing waits here")
+
     def _send(self, client: HeldConnection, ticket: int, flags: int, request: Any) -> None:
         self.sent.append((ticket, flags, request))
 

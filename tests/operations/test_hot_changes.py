@@ -409,6 +409,18 @@ def test_a_dry_run_and_a_comparison_say_what_is_hot(serve: Serve, tmp_path: Path
     assert changing.server.status()["generation"] == 1
 
 
+@pytest.mark.parametrize("name", LENDING)
+def test_the_bound_of_an_overload_changes(serve: Serve, tmp_path: Path, name: str) -> None:
+    """What it does is in tests/topologies/test_overload.py."""
+    changing = Changing(serve, tmp_path, **DESIGNS[name][0], overload="off")
+    changing.takes(1, overload={"target": "2s"})
+    changing.takes(2, overload={"target": "3s", "order": "oldest"})
+    changing.takes(2, overload="off")
+    with clients(changing.port, 3) as several:
+        for client in several:
+            client.get()
+
+
 @pytest.mark.parametrize("preload", [False, True])
 def test_changed_code_takes_a_generation(serve: Serve, tmp_path: Path, preload: bool) -> None:
     """Old code with new values would be neither what was nor what is asked for."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from poolctl.assembly.fitting.combination import BASELINES, REUSE_PORT, Offer
+from poolctl.assembly.fitting.combination import BASELINES, REACTIVE, REUSE_PORT, Offer
 from poolctl.assembly.fitting.seats import SOCKETS
 from poolctl.config.choice import path_of_option
 from poolctl.config.diagnostic import Diagnostic, Label
@@ -124,6 +124,14 @@ def elastic_findings(
             message = f"pool.size: {SOCKETS}, so their number is fixed"
             help_ = "write a number or auto, or use ownership: leader/followers"
             yield Diagnostic("PC301", message, tree.at_value(path), help_)
+
+
+def overload_findings(tree: Tree, ownership: str | None, found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
+    """The findings about ``overload``, which only a front that holds requests heeds."""
+    if ownership not in (None, REACTIVE) and _set(tree, ("overload",), found):
+        message = f"overload: only the front of {REACTIVE} holds requests that wait; the ownership is {ownership}"
+        help_ = f"leave it out, or use ownership: {REACTIVE}"
+        yield Diagnostic("PC301", message, tree.at_key(("overload",)), help_)
 
 
 def _directives(tree: Tree, found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:

@@ -32,7 +32,13 @@ from poolctl.assembly.fitting.combination import (
 from poolctl.assembly.fitting.rules import fits
 from poolctl.assembly.judging.advice import advice
 from poolctl.assembly.judging.drain_times import drain_findings
-from poolctl.assembly.judging.http_only import elastic_findings, http_only_findings, is_faulty, warm_findings
+from poolctl.assembly.judging.http_only import (
+    elastic_findings,
+    http_only_findings,
+    is_faulty,
+    overload_findings,
+    warm_findings,
+)
 from poolctl.assembly.registry import part_class, words
 from poolctl.config.choice import OF_THE_APP, given_name_key, path_of_option, place_of_name
 from poolctl.config.diagnostic import Diagnostic
@@ -89,6 +95,7 @@ class Judgement:
             self._found += list(warm_findings(tree, self._service(), pool, self._found))
             ownership = self.combination.ownership if self.combination else None
             self._found += list(elastic_findings(tree, self.choices.get("pool"), ownership, self._found))
+            self._found += list(overload_findings(tree, ownership, self._found))
         self._found += list(drain_findings(tree, self._found))
         if not self._found and not tree.findings:
             self._found += advice(self)

@@ -212,6 +212,7 @@ class Protocol(ABC):
     packs: bool = False
     # can its conversations serve one client after another (``Conversation.renew``)?
     renews: bool = False
+    retry_after = 1  # seconds after which a client that gets a 503 may come again; the front knows better
     inspected: bool = False  # must framers keep the head of each request in ``asked``? Provisioned
     alpn: tuple[str, ...] = ()  # its ALPN names (RFC 7301), if clients can choose it; most preferred first
     witness: Callable[[int, Peer, bytes], None] = staticmethod(unseen)  # logs refused requests; provisioned

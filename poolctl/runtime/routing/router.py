@@ -6,15 +6,16 @@
 
 Inboxes with room are on offer, so a full inbox stops only the tasks that are bound to it. Under a dispatch that pulls,
 with workers that serve several tasks at once, the queue is here: first in, first out, and an inbox gets a task only
-while its worker can start it. Only the front's thread uses the router. ``limits.waiting`` bounds the tasks that wait
-here and in the inboxes together: the front reads ``free`` before it routes another task. The file is long because each
-method changes what is on offer and what waits.
+while its worker can start it. Where workers share one inbox, it gets as many tasks as ``most`` says, and the others
+wait here too. Only the front's thread uses the router. ``limits.waiting`` bounds the tasks that wait here and in the
+inboxes together: the front reads ``free`` before it routes another task; ``overload`` bounds how long they wait. The
+file is long because each method changes what is on offer and what waits.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from itertools import islice
 from os import close
@@ -26,9 +27,11 @@ from poolctl.runtime.channels.inbox import Inbox
 from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.dispatch.guarded import Guarded
 from poolctl.runtime.inbox_view import InboxView
+from poolctl.runtime.routing.overload import Overload
 from poolctl.runtime.scoreboard import ROW, WAITING
 from poolctl.runtime.task import Asked, Peer, Task
 
+UNBOUNDED: Final = 1 << 60  # tasks
 CHOICE: Final = 256  # the oldest waiting tasks that a strategy may choose from
 
 
@@ -61,8 +64,8 @@ class Router:
         self.inboxes = inboxes
         self._limit = limit
         self._only = inboxes[0] if len(inboxes) == 1 else None
-        self._pulls = dispatch.pull and self._only is not None  # free workers take tasks: pick is not called
-        self.queues = dispatch.pull and not self._pulls  # the queue is here
+        self.pulls = dispatch.pull and self._only is not None  # free workers take tasks: pick is not called
+        self.queues = dispatch.pull and not self.pulls  # the queue is here
         self.row = row if row is not None else memoryview(bytearray(8 * ROW)).cast("q")
         self.row[WAITING] = 0
         self._remembers = affinity.remembers
@@ -77,6 +80,11 @@ class Router:
         self._sessions = affinity.inspects
         self.refuses = affinity.refuses
         self._under_way: dict[int, tuple[Task, InboxView, float]] = {}  # by connection; where the strategy observes
+        self.overload: Overload | None = None
+        self.loans: Sized = ()  # all tasks that are not done, those that wait here among them
+        self.most = UNBOUNDED  # tasks in the shared inbox and with its workers
+        # Asked before a task that has waited is placed: has its client left, so that it is dropped?
+        self.abandoned: Callable[[Waiting], bool] | None = None
         self._choose_by(dispatch)
 
     def _choose_by(self, dispatch: Dispatch) -> None:
@@ -136,13 +144,19 @@ class Router:
         opened only for sending; it is closed once the item has left this process.
         """
         only = self._direct
-        if only is not None and self._offer and not self.waiting and only.put(item, fds):
+        if (
+            only is not None
+            and self._offer
+            and not self.waiting
+            and len(self.loans) <= self.most
+            and only.put(item, fds)
+        ):
             if holder >= 0:
                 close(holder)
             return NOWHERE
         task = Task(peer, arrived, asked, fds[0] if fds else -1)
         entry = Waiting(task, connection, item, fds, holder)
-        if self.queues and self.waiting:
+        if self.waiting and (self.queues or (self.pulls and self.most < UNBOUNDED)):
             self.waiting.append(entry)  # all workers are full, and older tasks go first
             self.row[WAITING] = len(self.waiting)
             return NOWHERE
@@ -275,12 +289,34 @@ class Router:
         if self._chooses:
             self._let_choose(full)
         else:
+            newest = self.overload is not None and self.overload.newest_first
             for _ in range(len(self.waiting)):
-                entry = self.waiting.popleft()
-                if not self._place(entry, full, first=True):
+                entry = self.waiting.pop() if newest else self.waiting.popleft()
+                if self.abandoned is not None and self.abandoned(entry):
+                    continue
+                if not self._place(entry, full, first=not newest):
                     break
         self.row[WAITING] = self._kept()
+        if self.overload is not None and not self.waiting:
+            self.overload.empty()
         return full
+
+    def late(self, now: float) -> list[Waiting]:
+        """Remove and return the tasks that have waited for too long, if the queue is overloaded. ``now``: seconds of
+        the clock with which tasks arrive."""
+        waiting, overload = self.waiting, self.overload
+        if overload is None or not waiting:
+            return []
+        if len(self._vacant) == len(self.inboxes):
+            overload.stand(now)
+            return []
+        least = overload.look(now, waiting[0].task.arrived)
+        found = []
+        while waiting and waiting[0].task.arrived < least:
+            found.append(waiting.popleft())
+        if found:
+            self.row[WAITING] = self._kept()
+        return found
 
     def _let_choose(self, full: list[Inbox]) -> None:
         """For each inbox with room, ask the strategy which of the waiting tasks it gets."""
@@ -347,7 +383,10 @@ class Router:
             self._put(entry, bound, full)
             return True
         while self._offer:
-            view = self._offer[0] if self._pulls else self._dispatch.pick(entry.task, self._offer)
+            if self.pulls:
+                view = self._offer[0] if len(self.loans) - len(self.waiting) <= self.most else None
+            else:
+                view = self._dispatch.pick(entry.task, self._offer)
             if view is None and self._guard and not self._chooses and self._idle:
                 view = self._guard.abstained(entry.task, self._offer)
             if view is None:
@@ -360,7 +399,7 @@ class Router:
         if first:
             self.waiting.appendleft(entry)
         else:
-            self.waiting.append(entry)
+            self.waiting.append(entry)  # as the newest, which it is, or was before it was tried
         return False
 
     def _put(self, entry: Waiting, inbox: Inbox, full: list[Inbox]) -> None:

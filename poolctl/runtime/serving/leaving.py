@@ -27,9 +27,9 @@ def left(events: int, peer: Peer) -> bool:
     return bool(events & ERR or (events & HUP and peer.client_port))
 
 
-def state(fd: int) -> int:
-    """Return which of ERR and HUP a poller would report for a connection now."""
+def state(fd: int, mask: int = 0) -> int:
+    """Return which of ERR, HUP and the events in ``mask`` a poller would report for a connection now."""
     poll = new_poll()
-    poll.register(fd, 0)  # an error and a hang-up are reported unasked (poll(2))
+    poll.register(fd, mask)  # an error and a hang-up are reported unasked (poll(2))
     found = poll.poll(0)
     return found[0][1] if found else 0

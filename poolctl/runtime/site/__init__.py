@@ -22,6 +22,7 @@ from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.listen.moves import Moves
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.loop.source import Source
+from poolctl.runtime.routing.overload import OverloadLimits
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
 from poolctl.runtime.serving.health import HealthCheck
 from poolctl.runtime.serving.service import Service
@@ -48,6 +49,9 @@ class FrontThatLends(Front, AdjustableFront, Protocol):
 
     def answer_checks(self, check: HealthCheck) -> None:
         """Answer health checks instead of lending them."""
+
+    def bound_by(self, limits: OverloadLimits | None) -> None:
+        """Bound the queue of requests by time; None: by ``limits.waiting`` alone."""
 
 
 class FrontThatHandsOver(Front, AdjustableFront, Protocol):

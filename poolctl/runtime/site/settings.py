@@ -15,6 +15,7 @@ from typing import Protocol
 
 from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.loop.errands import Errands, Sourced
+from poolctl.runtime.routing.overload import OverloadLimits
 from poolctl.runtime.timeouts import Timeouts
 
 
@@ -28,13 +29,15 @@ class AdjustableFront(Sourced, Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Values:
     """What a reload can change. ``connections``, ``most``, ``waiting``: see ``SiteData``; ``dispatch``: makes the
-    strategy of a front that starts, or returns the one that is made, in the thread of the front; None: as before."""
+    strategy of a front that starts, or returns the one that is made, in the thread of the front; None: as before.
+    ``overload``: the bound of the front's queue; None: there is none."""
 
     timeouts: Timeouts
     connections: int
     most: int
     waiting: int
     dispatch: Callable[[], Dispatch] | None = None
+    overload: OverloadLimits | None = None
 
 
 @dataclass(kw_only=True)
@@ -46,6 +49,7 @@ class Settings:
     most: int
     waiting: int
     dispatch: Callable[[], Dispatch]
+    overload: OverloadLimits | None = None
     _followers: list[Callable[[], None]] = field(default_factory=list, repr=False)
     _front: AdjustableFront | None = field(default=None, repr=False)
     _errands: Errands | None = field(default=None, repr=False)
@@ -73,6 +77,7 @@ class Settings:
         """Take these values. ``done``: called when all of this process has them, by the front if there is one."""
         self.timeouts.take(new.timeouts)
         self.connections, self.most, self.waiting = new.connections, new.most, new.waiting
+        self.overload = new.overload
         if new.dispatch is not None:
             self.dispatch = new.dispatch
         for call in list(self._followers):

@@ -19,7 +19,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from mypy_extensions import mypyc_attr
 
@@ -32,11 +32,14 @@ from poolctl.runtime.listen.listening import listen
 from poolctl.runtime.listen.moves import Moves, adopt_in
 from poolctl.runtime.loop.loop import SWEEP_SECONDS
 from poolctl.runtime.loop.source import Handler
+from poolctl.runtime.ownership.half_sync_half_reactive.bounded_queue import BoundedQueue
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.protocol.output import Presence
+from poolctl.runtime.routing.flow import FLOW_SECONDS
+from poolctl.runtime.routing.overload import OverloadLimits
 from poolctl.runtime.routing.room import Rooms
-from poolctl.runtime.routing.router import Router
+from poolctl.runtime.routing.router import Router, Waiting
 from poolctl.runtime.scoreboard import OPEN
 from poolctl.runtime.serving.health import HealthCheck
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED
@@ -69,6 +72,7 @@ class LendingFront(AcceptingLoop[None], ABC):
         self.front_row = router.row
         self.waiting = waiting
         self.lent = self._loans()
+        self.queue = BoundedQueue(self)
         # A front that replaces a dead one must not mistake the old front's tickets for its own.
         self.tickets = itertools.count(os.getpid() << 32 | 1)
         self.expected_back: set[int] = set()  # tickets whose return needs attention at once
@@ -87,10 +91,15 @@ class LendingFront(AcceptingLoop[None], ABC):
         self.limit_to(settings.at_once)
         self.waiting = settings.waiting
         self.router.limit_to(settings.waiting)
+        self.bound_by(settings.overload)
         if dispatch is not None:
             self.rooms.wait_for(self.router.choose_by(dispatch))
             self.tells = self.router.observes
             self.hurries = self.tells or self.draining
+
+    def bound_by(self, limits: OverloadLimits | None) -> None:
+        """Bound the queue by time; None: by ``limits.waiting`` alone."""
+        self.queue.bound_by(limits)
 
     def welcome(self, listener: Listener) -> None:
         """Accept the connections of a listener."""
@@ -176,12 +185,33 @@ class LendingFront(AcceptingLoop[None], ABC):
         else:
             self.lend(client, following)
 
+    # tasks that wait here
+
+    def after_events(self, service: None) -> None:
+        super().after_events(service)
+        if self.router.waiting:
+            self.queue.look()
+
+    def _sweep(self, now: float, service: None) -> None:
+        super()._sweep(now, service)
+        self.queue.measure()
+
+    @abstractmethod
+    def ticket_of(self, item: Any) -> int:
+        """Return the ticket in what is put into an inbox."""
+
+    @abstractmethod
+    def discard(self, entry: Waiting) -> None:
+        """Close the descriptors of a task that will not be sent."""
+
     @abstractmethod
     def _send(self, client: HeldConnection, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
         """Route the request; how it travels depends on where the workers are."""
 
     def _patience(self) -> float | None:
         patience = super()._patience()
+        if self.router.waiting:
+            return FLOW_SECONDS if patience is None else min(patience, FLOW_SECONDS)
         return SWEEP_SECONDS if patience is None and self.lent else patience
 
     def _drained(self, quiet: bool, service: None) -> None:

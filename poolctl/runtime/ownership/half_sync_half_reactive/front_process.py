@@ -172,6 +172,14 @@ class ProcessLendingFront(LendingFront):
             self.sources.add(self._records.fd)
             self.add(self._records)
 
+    def ticket_of(self, item: bytes) -> int:
+        ticket: int = HEAD.unpack_from(item)[0]
+        return ticket
+
+    def discard(self, entry: Waiting) -> None:
+        if entry.holder >= 0:
+            close(entry.holder)
+
     def _send(self, client: HeldConnection, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
         if self.untaken is not None:
             self.untaken.quiet = False

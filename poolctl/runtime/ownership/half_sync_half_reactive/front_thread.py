@@ -19,7 +19,7 @@ from poolctl.runtime.loop.source import Source
 from poolctl.runtime.ownership.half_sync_half_reactive.front import LendingFront
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
 from poolctl.runtime.protocol import Protocol
-from poolctl.runtime.routing.router import Router
+from poolctl.runtime.routing.router import Router, Waiting
 from poolctl.runtime.system.channel import DONTWAIT, channel
 from poolctl.runtime.system.poller import Poller
 from poolctl.runtime.timeouts import Timeouts
@@ -59,6 +59,14 @@ class ThreadLendingFront(LendingFront):
         while self.sessions:
             self.router.bind(*self.sessions.popleft())
 
+    def ticket_of(self, item: tuple[HeldConnection, int, int, float, bytes | BinaryIO]) -> int:
+        return item[1]
+
+    def discard(self, entry: Waiting) -> None:
+        request = entry.item[4]
+        if not isinstance(request, bytes):
+            request.close()
+
     def _send(self, client: HeldConnection, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
         asked = client.framer.asked
         item = client, ticket, flags, client.came, request
@@ -69,9 +77,12 @@ class ThreadLendingFront(LendingFront):
         if keep and rest is None:
             client.since = monotonic()
             client.ticket = 0  # from here on the connection belongs to the front, which checks the ticket
-            if ticket not in self.expected_back and not self.router.waiting:
+            if ticket not in self.expected_back:
+                # First: the front counts what is lent after it has queued a task, so that one of both sees the other.
                 self.lent.pop(ticket, None)
-                return
+                if not self.router.waiting:
+                    return
+                self.lent[ticket] = client
         self._back.append((ticket, keep, rest))
         with contextlib.suppress(BlockingIOError):  # it is rung already
             self._bell.send(b"x")

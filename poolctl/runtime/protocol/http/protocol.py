@@ -19,16 +19,17 @@ from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
 from poolctl.runtime.task import Peer
 
-# RFC 9110, 10.2.3, 7.8 and 15.5.22; RFC 6455, 4.4
+# RFC 9110, 7.8 and 15.5.22; RFC 6455, 4.4
 MORE_HEADERS = {
-    503: b"Retry-After: 1\r\n",
     426: b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nConnection: upgrade\r\n",
 }
+SERVICE_UNAVAILABLE = 503  # with Retry-After (RFC 9110, 10.2.3)
 _HEAD = re.compile(rb"HEAD(?![!#$%&'*+.^_`|~0-9A-Za-z-])")
 
 
-def _response(status: int, body: bytes, *, head: bool = False) -> bytes:
-    """Return a complete response that ends the connection. ``head``: to a HEAD request, so without the body."""
+def _response(status: int, body: bytes, *, head: bool = False, wait: int = 1) -> bytes:
+    """Return a complete response that ends the connection. ``head``: to a HEAD request, so without the body; ``wait``:
+    the seconds after which the client may come again, with 503."""
     content_type = b"Content-Type: text/plain\r\n" if body else b""
     return b"HTTP/1.1 %d %b\r\n%b%bContent-Length: %d\r\n%bConnection: close\r\n\r\n%b" % (
         status,
@@ -36,7 +37,7 @@ def _response(status: int, body: bytes, *, head: bool = False) -> bytes:
         server_and_date(),
         content_type,
         len(body),
-        MORE_HEADERS.get(status, b""),
+        b"Retry-After: %d\r\n" % wait if status == SERVICE_UNAVAILABLE else MORE_HEADERS.get(status, b""),
         b"" if head else body,
     )
 
@@ -121,7 +122,7 @@ class Http(Protocol):
 
     def refusal(self, status: int) -> bytes:
         """Return a complete response that ends the connection, for any status in ``http.HTTPStatus``."""
-        return _response(status, _text(status))
+        return _response(status, _text(status), wait=self.retry_after)
 
     def refusal_to(self, line: bytes, status: int) -> bytes:
         """Return the refusal of a request with this first line, which may be incomplete or empty.
@@ -130,8 +131,8 @@ class Http(Protocol):
         may be HEAD: the client would read a body as the next response.
         """
         if b"HEAD".startswith(line):
-            return _response(status, b"")
-        return _response(status, _text(status), head=_HEAD.match(line) is not None)
+            return _response(status, b"", wait=self.retry_after)
+        return _response(status, _text(status), head=_HEAD.match(line) is not None, wait=self.retry_after)
 
     def refusal_of(self, request: HttpRequest, status: int) -> bytes:
         """Return the refusal of a request that an app got but did not answer; without a body for HEAD."""

@@ -1,0 +1,126 @@
+"""The queue of a front that lends requests: how many tasks lie ready for workers, and which are dropped.
+
+    lent --> [ router.waiting ] --> shared inbox, ``flow.most`` tasks --> workers
+                |  |
+                |  +-- its client has left, when its turn comes: dropped
+                +-- in an overload, older than the target: 503 with Retry-After
+
+Without ``overload`` the shared inbox takes all tasks, and nothing waits here but for want of room there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
+from poolctl.runtime.protocol import Protocol as Spoken
+from poolctl.runtime.protocol.output import Presence
+from poolctl.runtime.routing.flow import Flow
+from poolctl.runtime.routing.overload import OVERLOADED, Overload, OverloadLimits
+from poolctl.runtime.routing.room import Rooms
+from poolctl.runtime.routing.router import UNBOUNDED, Router, Waiting
+from poolctl.runtime.serving.leaving import LEFT_EARLY, WAITED_SECONDS, left, state
+from poolctl.runtime.system.poller import RDHUP
+
+
+class QueueingFront(Protocol):
+    """What the queue needs of its front."""
+
+    now: float
+    lent: dict[int, HeldConnection]
+    expected_back: set[int]
+    protocol: Spoken
+    router: Router
+    rooms: Rooms
+
+    def ticket_of(self, item: Any) -> int:
+        """Return the ticket in what is put into an inbox."""
+
+    def discard(self, entry: Waiting) -> None:
+        """Close the descriptors of a task that will not be sent."""
+
+    def fail(self, handler: HeldConnection, service: None, error: BaseException) -> None:
+        """A handler raised: log it, count it, and abort the handler."""
+
+
+class BoundedQueue:
+    """Used by the thread of the front."""
+
+    def __init__(self, front: QueueingFront) -> None:
+        self.front = front
+        router = front.router
+        router.loans = front.lent
+        router.abandoned = self._abandoned
+        inboxes = router.inboxes
+        self.flow = Flow(
+            [row for inbox in inboxes for row in inbox.workers],
+            max(len(inbox.slots) // max(len(inbox.workers), 1) for inbox in inboxes),
+        )
+
+    def bound_by(self, limits: OverloadLimits | None) -> None:
+        """Bound the queue by time; None: by ``limits.waiting`` alone."""
+        router = self.front.router
+        if limits is None:
+            router.overload, router.most = None, UNBOUNDED
+            self.front.rooms.retry()
+        elif router.overload is None:
+            router.overload = Overload(limits)
+        else:
+            router.overload.limits = limits
+
+    def measure(self) -> None:
+        """Find out how fast workers are, and so how many tasks may lie ready in a shared inbox."""
+        front, flow = self.front, self.flow
+        router = front.router
+        if router.overload is not None:
+            flow.look(front.now, len(front.lent) - len(router.waiting))
+            router.overload.service = flow.service
+            if router.pulls and flow.ready:
+                before, router.most = router.most, flow.most
+                if router.waiting and router.most > before:  # there are more workers, or requests take less time
+                    front.rooms.retry()
+
+    def look(self) -> None:
+        """Refuse tasks that have waited for too long in an overload."""
+        self.measure()
+        front = self.front
+        late = front.router.late(front.now)
+        if late:
+            front.protocol.retry_after = self.flow.seconds_for(len(front.router.waiting) + len(late))
+            for entry in late:
+                self._drop(entry, 503)
+            front.protocol.retry_after = 1
+
+    def _abandoned(self, entry: Waiting) -> bool:
+        """Drop a task that has waited if its client has left: with a reset, or in an overload with an end of file,
+        which may mean no more than that it sends nothing else. Returns whether it was dropped."""
+        front = self.front
+        client = front.lent.get(front.ticket_of(entry.item))
+        if client is None or front.now - entry.task.arrived <= WAITED_SECONDS or not client.framer.forgets:
+            return False
+        gone = client.presence is Presence.GONE or left(state(client.fd), client.peer)
+        overload = front.router.overload
+        if not gone and overload is not None and overload.state is OVERLOADED:
+            gone = client.presence is Presence.ENDED or bool(state(client.fd, RDHUP) & RDHUP)
+        if gone:
+            self._drop(entry, 0)
+        return gone
+
+    def _drop(self, entry: Waiting, status: int) -> None:
+        """End the connection of a task that waits, with this status; 0: without a word, since its client has left."""
+        front = self.front
+        ticket = front.ticket_of(entry.item)
+        front.discard(entry)
+        front.expected_back.discard(ticket)
+        client = front.lent.pop(ticket, None)
+        if client is None:
+            return
+        client.ticket = 0
+        try:
+            if status:
+                client.turn_away(status, line=client.framer.taken)
+            else:
+                front.protocol.witness(LEFT_EARLY, client.peer, client.framer.taken)
+                client.close()
+        except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+            front.fail(client, None, error)

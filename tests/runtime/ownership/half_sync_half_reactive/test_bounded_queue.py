@@ -1,0 +1,170 @@
+"""The queue of a front: how much workers get ahead, and what becomes of requests that wait. With a fake clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from harness.front_rig import Client, FrontRig
+from harness.process_front_rig import GET, ProcessFrontRig
+
+from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
+from poolctl.runtime.routing.flow import AHEAD_SECONDS
+from poolctl.runtime.routing.overload import OVERLOADED, PATIENCE_TARGETS, OverloadLimits
+from poolctl.runtime.routing.router import UNBOUNDED
+from poolctl.runtime.scoreboard import DONE, READY, SENT, STATE, WAITING
+from poolctl.runtime.serving.phases import ANSWERING, CLOSED
+
+TARGET = 0.1
+STEP = TARGET / 4
+PATIENCE = PATIENCE_TARGETS * TARGET
+
+
+class Rig:
+    """A front with one worker, which gets one task at a time."""
+
+    def __init__(self, made: FrontRig) -> None:
+        self.made = made
+        self.front: Any = made.front
+        self.router = made.router
+        made.workers[0][STATE] = READY
+        self.front.bound_by(OverloadLimits(target=TARGET))
+        self.front.queue.flow.service = STEP  # as measured before
+        self.front.queue.measure()
+        assert self.router.most == 1
+
+    def ask(self) -> Client:
+        client = self.made.client()
+        client.send(GET)
+        return client
+
+    def past(self, seconds: float) -> None:
+        """Let time pass, with looks at the queue as often as a front has them; the worker finishes other tasks."""
+        inbox = self.router.inboxes[0]
+        for _ in range(round(seconds / STEP)):
+            inbox.row[SENT] += 1
+            inbox.workers[0][DONE] += 1
+            self.made.clock.now += STEP
+            self.front.now = self.made.clock.now
+            self.front.after_events(None)
+
+    def answer(self, client: Client) -> None:
+        """The worker gives a connection back."""
+        self.front.returned(client.ticket, True)
+
+    @property
+    def waiting(self) -> int:
+        assert self.router.row[WAITING] == len(self.router.waiting)
+        return len(self.router.waiting)
+
+
+@pytest.fixture(params=["process", "thread"])
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    made = (
+        ProcessFrontRig(limit=100, waiting=100, tasks=100)
+        if request.param == "process"
+        else FrontRig(ThreadLendingFront, limit=100, waiting=100, tasks=100)
+    )
+    yield Rig(made)
+    made.close()
+
+
+def test_a_worker_gets_so_many_and_the_others_wait(rig: Rig) -> None:
+    clients = [rig.ask() for _ in range(4)]
+    assert rig.waiting == 3
+    assert [client.phase for client in clients] == [ANSWERING] * 4
+    for left in (2, 1, 0):
+        rig.answer(clients[2 - left])
+        assert rig.waiting == left
+    assert rig.router.inboxes[0].load == 4
+
+
+def test_without_a_bound_nothing_waits_here(rig: Rig) -> None:
+    rig.ask()
+    rig.ask()
+    assert rig.waiting == 1
+    rig.front.bound_by(None)
+    assert rig.waiting == 0
+    assert rig.router.most == UNBOUNDED
+    rig.ask()
+    assert rig.waiting == 0
+
+
+def test_in_an_overload_the_newest_go_first_and_the_late_are_refused(rig: Rig) -> None:
+    served, early = rig.ask(), rig.ask()
+    rig.past(TARGET + PATIENCE + 3 * STEP)
+    assert rig.router.overload is not None
+    assert rig.router.overload.state is OVERLOADED
+    assert rig.waiting == 0
+    assert early.phase is CLOSED
+    head = early.read()
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nRetry-After: " in head
+    older = rig.ask()
+    rig.past(STEP)
+    newer = rig.ask()
+    rig.answer(served)
+    assert [entry.connection for entry in rig.router.waiting] == [id(older.connection)]
+    rig.answer(newer)
+    assert rig.waiting == 0
+    assert rig.router.overload.state is not OVERLOADED
+    assert older.phase is ANSWERING
+
+
+def test_a_burst_is_served_in_full_and_in_order(rig: Rig) -> None:
+    clients = [rig.ask() for _ in range(5)]
+    for client in clients:
+        rig.past(2 * TARGET - STEP)
+        rig.answer(client)
+        assert client.phase is not CLOSED
+    assert rig.waiting == 0
+
+
+@pytest.mark.parametrize("ends", ["reset", "end"])
+def test_a_client_that_has_left_costs_no_worker(rig: Rig, ends: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reset always counts, the end of one side only in an overload."""
+    served, gone = rig.ask(), rig.ask()
+    rig.past(TARGET)
+    if ends == "reset":
+        gone.sock.close()  # of a unix socket: a hang-up
+        monkeypatch.setattr(
+            "poolctl.runtime.ownership.half_sync_half_reactive.bounded_queue.left", lambda events, peer: bool(events)
+        )
+    else:
+        gone.end()
+    rig.answer(served)
+    assert (gone.phase is CLOSED) is (ends == "reset")
+    assert rig.router.inboxes[0].load == (1 if ends == "reset" else 2)
+    assert rig.waiting == 0
+
+
+def test_in_an_overload_an_end_of_file_means_that_the_client_has_given_up(rig: Rig) -> None:
+    served = rig.ask()
+    rig.ask()
+    rig.past(TARGET + PATIENCE + 3 * STEP)
+    gone = rig.ask()
+    gone.end()
+    rig.past(2 * STEP)
+    rig.answer(served)
+    assert gone.phase is CLOSED
+    assert rig.router.inboxes[0].load == 1
+
+
+def test_while_no_worker_is_there_nothing_is_refused(rig: Rig) -> None:
+    rig.ask()
+    client = rig.ask()
+    rig.router.left(0)
+    rig.past(10 * PATIENCE)
+    assert client.phase is ANSWERING
+    assert rig.waiting == 1
+
+
+def test_when_requests_take_less_time_more_of_them_lie_ready(rig: Rig) -> None:
+    for _ in range(5):
+        rig.ask()
+    assert rig.waiting == 4
+    rig.front.queue.flow.service = AHEAD_SECONDS / 2
+    rig.front.queue.measure()
+    assert rig.router.most == 3
+    assert rig.waiting == 2

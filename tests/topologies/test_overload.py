@@ -1,0 +1,93 @@
+"""More requests than workers can serve: some are refused, the others are served, and the end of it is noticed."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.machine import PATIENCE
+from harness.server import Serve, Server, wait_until
+
+APPS = Path(__file__).parent / "apps"
+WSGI: dict[str, Any] = {"app": {"wsgi": "lasting:answer"}}
+MODELS: dict[str, dict[str, Any]] = {
+    "processes": {**WSGI, "pool": {"kind": "process", "size": 2}},
+    "threads": {**WSGI, "pool": {"kind": "thread", "size": 2}},
+    "processes of threads": {**WSGI, "pool": {"kind": "process", "size": 1, "threads": 2}},
+    "asynchronous": {
+        "app": {"asgi": "lasting:answer_async", "concurrency": 2},
+        "pool": {"kind": "process", "size": 1},
+    },
+}
+REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+class Crowd:
+    """Clients that ask again as soon as they have an answer, on a new connection after a refusal."""
+
+    def __init__(self, port: int, clients: int) -> None:
+        self.port = port
+        self.statuses: Counter[bytes] = Counter()
+        self.waits: Counter[bytes] = Counter()
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as sock:
+                head = b"HTTP/1.1 200"
+                while head.startswith(b"HTTP/1.1 200") and not self._over.is_set():
+                    sock.sendall(REQUEST)
+                    head = sock.recv(4096)
+                    self.statuses[head[9:12]] += 1
+                if b"Retry-After: " in head:
+                    self.waits[head.partition(b"Retry-After: ")[2].partition(b"\r\n")[0]] += 1
+
+    def go(self) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(PATIENCE)
+        assert not any(thread.is_alive() for thread in self._threads)
+
+
+def started(serve: Serve, model: str, **more: Any) -> Server:
+    topology = {**MODELS[model], "ownership": "half-sync/half-reactive", **more}
+    return serve(topology, path=APPS)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_some_are_refused_and_the_others_are_served(serve: Serve, model: str) -> None:
+    server = started(serve, model, overload={"target": "20ms"})
+    crowd = Crowd(server.port, 30)
+    try:
+        wait_until(lambda: crowd.statuses[b"503"] >= 20, "refusals")
+        before = crowd.statuses[b"200"]
+        wait_until(lambda: crowd.statuses[b"200"] > before + 20, "responses")
+    finally:
+        crowd.go()
+    assert set(crowd.statuses) == {b"200", b"503"}
+    assert all(1 <= int(seconds) <= 60 for seconds in crowd.waits)
+    assert sum(crowd.waits.values()) == crowd.statuses[b"503"]
+    alone = Crowd(server.port, 1)
+    try:
+        wait_until(lambda: alone.statuses[b"200"] >= 5, "responses after the overload")
+    finally:
+        alone.go()
+    assert set(alone.statuses) == {b"200"}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_off_refuses_none(serve: Serve, model: str) -> None:
+    server = started(serve, model, overload="off")
+    crowd = Crowd(server.port, 30)
+    try:
+        wait_until(lambda: crowd.statuses[b"200"] >= 100, "responses")
+    finally:
+        crowd.go()
+    assert set(crowd.statuses) == {b"200"}
