@@ -59,6 +59,18 @@ def test_shares_of_weighted_are_exact_over_a_period(serve: Serve, tmp_path: Path
     assert server.stop() == 0
 
 
+def test_each_tenant_of_shuffle_sharding_meets_few_workers(serve: Serve, tmp_path: Path) -> None:
+    options = use("shuffle-sharding", "ShuffleSharding", by="header", name="X-Tenant")
+    server = serve_strategy_of(serve, tmp_path, options, size=6)
+    tenants = [f"tenant-{number}" for number in range(20)]
+    with clients(server.port, 5) as some:
+        met = {name: {ask(some[turn], "/", f"x-tenant: {name}") for turn in range(5)} for name in tenants}
+    assert all(len(workers) <= 2 for workers in met.values())
+    assert len(set().union(*met.values())) > 3
+    assert len({frozenset(workers) for workers in met.values()}) > 5
+    assert server.stop() == 0
+
+
 @pytest.mark.parametrize("by", ["header", "path"])
 def test_few_keys_of_consistent_hash_move_when_a_worker_leaves(serve: Serve, tmp_path: Path, by: str) -> None:
     options = {"by": "header", "name": "X-Session"} if by == "header" else {"by": "path"}

@@ -41,6 +41,7 @@ WATCHED: Final = {
     b"expect": EXPECT,
     b"proxy-connection": PROXY,
 }
+INITIALS: Final = frozenset(b"HhCcTtEePp")  # of those names
 HEAD_END: Final = b"\r\n\r\n"
 SLASH: Final = 0x2F
 HASH: Final = 0x23
@@ -332,6 +333,8 @@ class HeadParser:
         closes = False
         watched = None
         for name, value in headers:
+            if name[0] not in INITIALS:  # no name is empty
+                continue
             kind = _kinds.get(name)
             if kind is None:
                 kind = kind_of(name)
