@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import combinations
-from typing import ClassVar
 
 import pytest
 from poolctl_shuffle_sharding import ShuffleSharding
@@ -22,11 +21,6 @@ class TestShuffleSharding(DispatchContract):
 
 class TestByHeader(DispatchContract):
     make = staticmethod(lambda: ShuffleSharding(by="header", name="X-Tenant", size=3))
-
-
-class TestOneWorkerForEach(DispatchContract):
-    make = staticmethod(lambda: ShuffleSharding(size=1))
-    affine: ClassVar[bool] = True
 
 
 def met(simulation: Simulation, address: str, asked: Request | None = None, count: int = 40) -> set[int]:

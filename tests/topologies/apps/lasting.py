@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-SECONDS = float(os.environ.get("LASTING_SECONDS", "0.05"))
+SECONDS = float(os.environ.get("LASTING_SECONDS", "0.02"))
 HEADERS = [("Content-Type", "text/plain"), ("Content-Length", "2")]
 
 
