@@ -64,12 +64,12 @@ class Overload:
         """Whether the newest task is next."""
         return self.state is OVERLOADED and self.limits.newest
 
-    def empty(self) -> None:
+    def emptied(self) -> None:
         """No task waits."""
         self.state = FINE
         self._late_since = 0.0
 
-    def stand(self, now: float) -> None:
+    def pause(self, now: float) -> None:
         """No worker is there to take a task, which says nothing about the load: count from its return."""
         self._late_since = 0.0
         self._looked = now
@@ -79,7 +79,7 @@ class Overload:
         arrived to be refused; 0: none is."""
         target = self.target
         if now - self._looked > target:
-            self.empty()  # no task has waited for so long
+            self.emptied()  # no task has waited for so long
         self._looked = now
         if now - oldest <= target:
             self._late_since = 0.0

@@ -298,17 +298,17 @@ class Router:
                     break
         self.row[WAITING] = self._kept()
         if self.overload is not None and not self.waiting:
-            self.overload.empty()
+            self.overload.emptied()
         return full
 
-    def late(self, now: float) -> list[Waiting]:
+    def take_late(self, now: float) -> list[Waiting]:
         """Remove and return the tasks that have waited for too long, if the queue is overloaded. ``now``: seconds of
         the clock with which tasks arrive."""
         waiting, overload = self.waiting, self.overload
         if overload is None or not waiting:
             return []
         if len(self._vacant) == len(self.inboxes):
-            overload.stand(now)
+            overload.pause(now)
             return []
         least = overload.look(now, waiting[0].task.arrived)
         found = []

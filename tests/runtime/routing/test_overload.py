@@ -66,7 +66,7 @@ def test_it_ends_with_an_empty_queue() -> None:
     made = overloaded()
     now = 100.0 + PATIENCE + 2 * STEP
     assert looked(made, now, now + TARGET, STEP) == pytest.approx(now)  # tasks are young: it goes on
-    made.empty()
+    made.emptied()
     assert made.state is FINE
     assert looked(made, now + 2 * STEP, now + PATIENCE, 2 * TARGET) == 0
 
@@ -80,7 +80,7 @@ def test_it_ends_if_nothing_has_waited_for_a_while() -> None:
 def test_time_without_a_worker_does_not_count() -> None:
     made = Overload(OverloadLimits())
     for number in range(400):
-        made.stand(100.0 + number * STEP)
+        made.pause(100.0 + number * STEP)
     assert made.look(110.0, 100.0) == 0
     assert looked(made, 110.0 + STEP, 110.0 + PATIENCE - STEP, 5.0) == 0
     assert made.state is FINE

@@ -84,7 +84,7 @@ class BoundedQueue:
         """Refuse tasks that have waited for too long in an overload."""
         self.measure()
         front = self.front
-        late = front.router.late(front.now)
+        late = front.router.take_late(front.now)
         if late:
             front.protocol.retry_after = self.flow.seconds_for(len(front.router.waiting) + len(late))
             for entry in late:
