@@ -97,10 +97,16 @@ class Listening(Source[S]):
         event of the poller. Nobody else could accept those that wait behind the first."""
         came = self._came
         try:
-            while len(came) < BURST_CONNECTIONS and self._take(came):
-                pass
+            while len(came) < BURST_CONNECTIONS:
+                taken = self._take()
+                if not isinstance(taken, bool):
+                    came.append(taken)
+                elif not taken:
+                    break
         finally:
-            self._serve(came, service)
+            while came:
+                fd, peer = came.popleft()
+                self._serve(fd, peer, service)
 
     def descriptors(self) -> set[int]:
         """Those of clients that were accepted and are not served yet."""
@@ -112,18 +118,19 @@ class Listening(Source[S]):
 
     def look(self, service: S) -> bool:
         """Accept one client. Returns whether one was queued. In a drain, ends the listener once the queue is empty."""
-        came: deque[tuple[int, Peer]] = deque()
-        queued = self._take(came)
-        self._serve(came, service)
-        return queued
+        taken = self._take()
+        if isinstance(taken, bool):
+            return taken
+        self._serve(*taken, service)
+        return True
 
-    def _take(self, came: deque[tuple[int, Peer]]) -> bool:
-        """Add the next client to those that have come. Returns as ``look``."""
+    def _take(self) -> tuple[int, Peer] | bool:
+        """Accept the next client. Returns it; if there is none for this loop, whether one was queued."""
         lock = self.lock
         if lock is not None and not lock.acquire(blocking=False):
             return True  # another thread or process is accepting; the poller reports what it leaves
         try:
-            came.append(self.listener.accept())
+            taken = self.listener.accept()
         except ConnectionAbortedError:
             return True  # the client disconnected while it was queued
         except BlockingIOError:
@@ -144,15 +151,13 @@ class Listening(Source[S]):
             self.loop.rearm(self)
         else:
             self.loop.step_back(self)
-        return True
+        return taken
 
-    def _serve(self, came: deque[tuple[int, Peer]], service: S) -> None:
-        while came:
-            fd, peer = came.popleft()
-            try:
-                self.on_connection(fd, peer, service, self.door)
-            except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
-                self.loop.fail_newcomer(fd, service, error)
+    def _serve(self, fd: int, peer: Peer, service: S) -> None:
+        try:
+            self.on_connection(fd, peer, service, self.door)
+        except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+            self.loop.fail_newcomer(fd, service, error)
 
     def _end(self) -> None:
         """Take a listener that was shut out of the loop, since the poller would report the hang-up again and again."""
