@@ -3,57 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import exp
 from typing import Final
 
-from poolctl.runtime.scoreboard import DONE, READY, STATE
+from poolctl.runtime.scoreboard import DONE, READY, STATE, TAKEN
 
 FLOW_SECONDS: Final = 0.1  # between two readings
-NEW_SHARE: Final = 0.3  # of a look in the figure that is kept
+MEMORY_SECONDS: Final = 2.0  # after which a reading counts for a third
+LONGEST_SECONDS: Final = 1.0  # of the time since the last reading that count: a front that idles does not read
 AHEAD_SECONDS: Final = 0.005  # of work that lies ready in a shared inbox, so that no worker waits for the front
 
 
 class Flow:
-    """``rows``: those in which workers count what they have finished; ``each``: the tasks that one of them serves at
-    once. All is read, nothing is written.
+    """``rows``: those in which workers count what they have taken and finished; ``each``: the tasks that one of them
+    serves at once. All is read, nothing is written.
 
     ``ready``    tasks that the workers which are ready serve at once
-    ``rate``     tasks finished per second, lately
-    ``service``  seconds that a task takes, by Little's law (Little 1961): those in flight, divided by the rate
+    ``away``     tasks that workers have which are not: they leave
+    ``service``  seconds that a task takes, by Little's law (Little 1961): the time that workers were busy, divided by
+                 the number of tasks that they finished in it
     """
 
     def __init__(self, rows: Sequence[memoryview], each: int = 1) -> None:
         self._rows = rows
         self._each = each
         self._looked = 0.0
-        self._since = 0.0  # when tasks were last seen to finish
         self._done = 0
-        self.ready = 0
-        self.rate = 0.0
+        self._busy = 0  # at the last reading
+        self._worked = 0.0  # seconds, of all workers together; older ones count less
+        self._finished = 0.0  # tasks; the same
+        self.ready = self.away = 0
         self.service = 0.0
 
-    def look(self, now: float, sent: int) -> None:
-        """Read the rows again, if it is time. ``sent``: tasks that workers have or could take."""
-        if now - self._looked < FLOW_SECONDS:
-            return
+    def look(self, now: float, sent: int) -> bool:
+        """Read the rows again, if it is time. ``sent``: tasks that workers have or could take. Returns whether it
+        did."""
+        past = now - self._looked
+        if past < FLOW_SECONDS:
+            return False
         first, self._looked = not self._looked, now
-        done = sum(row[DONE] for row in self._rows)
+        before, self._done = self._done, sum(row[DONE] for row in self._rows)
         self.ready = self._each * sum(row[STATE] == READY for row in self._rows)
-        finished, past, busy = done - self._done, now - self._since, min(self.ready, sent)
-        if first or not busy:
-            self._since, self._done = now, done
-        elif finished:
-            self._since, self._done = now, done
-            self.rate = finished / past
-            found = busy / self.rate
-            self.service += (found - self.service) * (NEW_SHARE if self.service else 1.0)
-        else:  # none has finished in all this time
-            self.service = max(self.service, past)
+        self.away = sum(row[TAKEN] - row[DONE] for row in self._rows if row[STATE] != READY)
+        busy, self._busy = self._busy, min(self.ready, max(sent - self.away, 0))
+        if first:
+            return True
+        past = min(past, LONGEST_SECONDS)
+        left = exp(-past / MEMORY_SECONDS)
+        self._worked = self._worked * left + past * (busy + self._busy) / 2
+        self._finished = self._finished * left + self._done - before
+        if self._finished >= 1:
+            self.service = self._worked / self._finished
+        elif self._busy:  # hardly any has finished lately
+            self.service = max(self.service, self._worked / self._busy)
+        return True
 
     @property
     def most(self) -> int:
-        """How many tasks may be in a shared inbox or in flight: one for each worker, and AHEAD_SECONDS of work."""
+        """How many tasks may be in a shared inbox or in flight: one for each worker, and AHEAD_SECONDS of work. What
+        leaving workers have takes no place of the others."""
         ahead = self.ready if not self.service else int(self.ready * AHEAD_SECONDS / self.service)
-        return max(self.ready + ahead, 1)
+        return max(self.ready + ahead, 1) + self.away
 
     def seconds_for(self, tasks: int) -> int:
         """Return in how many seconds so many tasks would be finished, from 1 to 60, for ``Retry-After`` (RFC 9110,

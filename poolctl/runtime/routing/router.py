@@ -291,11 +291,15 @@ class Router:
         else:
             newest = self.overload is not None and self.overload.newest_first
             for _ in range(len(self.waiting)):
-                entry = self.waiting.pop() if newest else self.waiting.popleft()
-                if self.abandoned is not None and self.abandoned(entry):
-                    continue
-                if not self._place(entry, full, first=not newest):
+                # It stays in the queue until it is placed: a worker thread that finishes meanwhile looks there.
+                entry = self.waiting[-1] if newest else self.waiting[0]
+                dropped = self.abandoned is not None and self.abandoned(entry)
+                if not dropped and not self._place(entry, full, kept=True):
                     break
+                if newest:
+                    self.waiting.pop()
+                else:
+                    self.waiting.popleft()
         self.row[WAITING] = self._kept()
         if self.overload is not None and not self.waiting:
             self.overload.emptied()
@@ -307,7 +311,8 @@ class Router:
         waiting, overload = self.waiting, self.overload
         if overload is None or not waiting:
             return []
-        if len(self._vacant) == len(self.inboxes):
+        held_back = self._guard is not None and any(view.load < view.capacity for view in self._offer)
+        if held_back or len(self._vacant) == len(self.inboxes):
             overload.pause(now)
             return []
         least = overload.look(now, waiting[0].task.arrived)
@@ -316,6 +321,8 @@ class Router:
             found.append(waiting.popleft())
         if found:
             self.row[WAITING] = self._kept()
+            if not waiting:
+                overload.emptied()
         return found
 
     def _let_choose(self, full: list[Inbox]) -> None:
@@ -374,8 +381,8 @@ class Router:
     def _kept(self) -> int:
         return len(self.waiting) + sum(map(len, self._held.values()))
 
-    def _place(self, entry: Waiting, full: list[Inbox], *, first: bool = False) -> bool:
-        """Place an entry, or queue it. Returns whether it has left the queue of waiting tasks."""
+    def _place(self, entry: Waiting, full: list[Inbox], *, kept: bool = False) -> bool:
+        """Place an entry, or queue it. ``kept``: it is in the queue, and stays there. Returns whether it was placed."""
         key = self._affinity.key(entry.task, entry.connection) if self._remembers else None
         bound = self._chosen.pop(key, None) if key is not None else None
         if bound is not None:
@@ -384,7 +391,8 @@ class Router:
             return True
         while self._offer:
             if self.pulls:
-                view = self._offer[0] if len(self.loans) - len(self.waiting) <= self.most else None
+                sent = len(self.loans) - len(self.waiting) + kept  # with this one
+                view = self._offer[0] if sent <= self.most else None
             else:
                 view = self._dispatch.pick(entry.task, self._offer)
             if view is None and self._guard and not self._chooses and self._idle:
@@ -396,10 +404,8 @@ class Router:
                 self._remember(key, inbox)
                 return True
             self._close(inbox, full)
-        if first:
-            self.waiting.appendleft(entry)
-        else:
-            self.waiting.append(entry)  # as the newest, which it is, or was before it was tried
+        if not kept:
+            self.waiting.append(entry)
         return False
 
     def _put(self, entry: Waiting, inbox: Inbox, full: list[Inbox]) -> None:

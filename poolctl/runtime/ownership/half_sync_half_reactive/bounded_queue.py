@@ -73,12 +73,12 @@ class BoundedQueue:
         front, flow = self.front, self.flow
         router = front.router
         if router.overload is not None:
-            flow.look(front.now, len(front.lent) - len(router.waiting))
+            looked = flow.look(front.now, len(front.lent) - len(router.waiting))
             router.overload.service = flow.service
             if router.pulls and flow.ready:
-                before, router.most = router.most, flow.most
-                if router.waiting and router.most > before:  # there are more workers, or requests take less time
-                    front.rooms.retry()
+                router.most = flow.most
+            if looked:  # there may be more workers, or requests take less time
+                front.rooms.retry()
 
     def look(self) -> None:
         """Refuse tasks that have waited for too long in an overload."""
