@@ -121,7 +121,8 @@ class Listening(Source[S]):
         taken = self._take()
         if isinstance(taken, bool):
             return taken
-        self._serve(*taken, service)
+        fd, peer = taken
+        self._serve(fd, peer, service)
         return True
 
     def _take(self) -> tuple[int, Peer] | bool:
