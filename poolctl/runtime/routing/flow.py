@@ -10,7 +10,7 @@ from poolctl.runtime.scoreboard import DONE, READY, STATE, TAKEN
 
 FLOW_SECONDS: Final = 0.1  # between two readings
 MEMORY_SECONDS: Final = 2.0  # after which a reading counts for a third
-LONGEST_SECONDS: Final = 1.0  # of the time since the last reading that count: a front that idles does not read
+READING_SECONDS: Final = 1.0  # of the time since the last reading that count: a front that idles does not read
 AHEAD_SECONDS: Final = 0.005  # of work that lies ready in a shared inbox, so that no worker waits for the front
 
 
@@ -48,7 +48,7 @@ class Flow:
         busy, self._busy = self._busy, min(self.ready, max(sent - self.away, 0))
         if first:
             return True
-        past = min(past, LONGEST_SECONDS)
+        past = min(past, READING_SECONDS)
         left = exp(-past / MEMORY_SECONDS)
         self._worked = self._worked * left + past * (busy + self._busy) / 2
         self._finished = self._finished * left + self._done - before
