@@ -6,7 +6,7 @@ import socket
 import threading
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from harness.machine import PATIENCE
@@ -49,7 +49,10 @@ class Crowd:
                 if b"Retry-After: " in head:
                     self.waits[head.partition(b"Retry-After: ")[2].partition(b"\r\n")[0]] += 1
 
-    def go(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self._over.set()
         for thread in self._threads:
             thread.join(PATIENCE)
@@ -64,30 +67,21 @@ def started(serve: Serve, model: str, **more: Any) -> Server:
 @pytest.mark.parametrize("model", MODELS)
 def test_some_are_refused_and_the_others_are_served(serve: Serve, model: str) -> None:
     server = started(serve, model, overload={"target": "20ms"})
-    crowd = Crowd(server.port, 30)
-    try:
+    with Crowd(server.port, 30) as crowd:
         wait_until(lambda: crowd.statuses[b"503"] >= 20, "refusals")
         before = crowd.statuses[b"200"]
         wait_until(lambda: crowd.statuses[b"200"] > before + 20, "responses")
-    finally:
-        crowd.go()
     assert set(crowd.statuses) == {b"200", b"503"}
     assert all(1 <= int(seconds) <= 60 for seconds in crowd.waits)
     assert sum(crowd.waits.values()) == crowd.statuses[b"503"]
-    alone = Crowd(server.port, 1)
-    try:
+    with Crowd(server.port, 1) as alone:
         wait_until(lambda: alone.statuses[b"200"] >= 5, "responses after the overload")
-    finally:
-        alone.go()
     assert set(alone.statuses) == {b"200"}
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_off_refuses_none(serve: Serve, model: str) -> None:
     server = started(serve, model, overload="off")
-    crowd = Crowd(server.port, 30)
-    try:
+    with Crowd(server.port, 30) as crowd:
         wait_until(lambda: crowd.statuses[b"200"] >= 100, "responses")
-    finally:
-        crowd.go()
     assert set(crowd.statuses) == {b"200"}

@@ -97,7 +97,7 @@ class Listening(Source[S]):
         event of the poller. Nobody else could accept those that wait behind the first."""
         came = self._came
         try:
-            while len(came) < BURST_CONNECTIONS:
+            for _ in range(BURST_CONNECTIONS):
                 taken = self._take()
                 if not isinstance(taken, bool):
                     came.append(taken)

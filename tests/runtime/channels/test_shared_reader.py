@@ -134,7 +134,7 @@ def test_one_that_leaves_finds_its_end_and_the_others_go_on(inbox: ProcessInbox,
 
 
 class Interrupted(SharedReader):
-    """It is told to leave when it has been woken, and before it takes."""
+    """Its ``end`` is called between waking and taking."""
 
     def _wait(self) -> bool:
         woken = super()._wait()

@@ -242,6 +242,18 @@ def test_what_ends_a_rush_loses_no_client(rig: MakeRig) -> None:
     assert made.taken == [901, 902]
 
 
+def test_a_rush_ends_though_another_holds_the_lock_all_the_time(rig: MakeRig) -> None:
+    lock = threading.Lock()
+    made = rig(rushes=True, lock=lock)
+    made.fake.waiting = [901, 902]
+    with lock:
+        made.event()
+        made.event()
+    assert made.taken == []
+    made.event()
+    assert made.taken == [901, 902]
+
+
 def test_threads_that_share_a_loop_take_one_client_each(rig: MakeRig) -> None:
     made = rig(rushes=True, shared=True)
     made.fake.waiting = [*range(900, 940)]

@@ -98,10 +98,11 @@ class BoundedQueue:
         client = front.lent.get(front.ticket_of(entry.item))
         if client is None or front.now - entry.task.arrived <= WAITED_SECONDS or not client.framer.forgets:
             return False
-        gone = client.presence is Presence.GONE or left(state(client.fd), client.peer)
+        events = state(client.fd, RDHUP)
+        gone = client.presence is Presence.GONE or left(events, client.peer)
         overload = front.router.overload
         if not gone and overload is not None and overload.state is OVERLOADED:
-            gone = client.presence is Presence.ENDED or bool(state(client.fd, RDHUP) & RDHUP)
+            gone = client.presence is Presence.ENDED or bool(events & RDHUP)
         if gone:
             self._drop(entry, 0)
         return gone
