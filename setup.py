@@ -15,7 +15,7 @@ from setuptools import Extension, setup
 # What runs for each request. Not among it: the options of parts, which are pydantic dataclasses; serving/frames.py and
 # serving_async/boundary.py, by whose frames the log finds the stack of a request that took too long.
 MODULES = {
-    "": "scoreboard task",
+    "": "known_lines queue_view scoreboard task",
     "app/asgi": "call scope",
     "app/wsgi": "call environ file single",
     "buffers": "outbound",
@@ -26,10 +26,10 @@ MODULES = {
     "ownership/half_sync_half_reactive": "executor front front_process front_thread held_connection records",
     "protocol": "output",
     "protocol/http": "body conversation encode framer head inflow limits line reader request response streaming",
-    "routing": "room router",
+    "routing": "classes flow lane overload queue room router turns_of_clients waiting",
     "serving": "client_connection connection connection_loop leaving pace phases service shared_connection",
     "serving_async": "afterwork connection task_connection",
-    "system": "calls channel",
+    "system": "calls channel state",
 }
 GROUP = "poolctl.compiled"  # the shared library is poolctl/compiled__mypyc.*.so
 MYPY = "mypy>=1.19"

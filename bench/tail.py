@@ -35,6 +35,14 @@ _ASYNC = ("ownership=half-sync/half-async", "pool.size=8")
 OWN = [
     own("half-sync/half-reactive, 8 processes", "mixed.yaml", "pool.size=8"),
     own("half-sync/half-reactive, 8 threads", "mixed.yaml", "pool.kind=thread", "pool.size=8"),
+    own("half-sync/half-reactive, 8 processes, size-aware", "mixed.yaml", "pool.size=8", "dispatch=size-aware"),
+    own(
+        "half-sync/half-reactive, 8 threads, size-aware",
+        "mixed.yaml",
+        "pool.kind=thread",
+        "pool.size=8",
+        "dispatch=size-aware",
+    ),
     own("leader/followers, 8 threads", "mixed.yaml", "ownership=leader/followers", "pool.kind=thread", "pool.size=8"),
     own("half-sync/half-async, 8 processes", "mixed.yaml", *_ASYNC),
     own("half-sync/half-async, 8 processes, shared-queue", "mixed.yaml", *_ASYNC, "dispatch=shared-queue"),

@@ -12,6 +12,8 @@ from poolctl.runtime.app.functions.target import load_callable
 from poolctl.runtime.app.wsgi.app import WsgiApp
 from poolctl.runtime.buffers.temporary import inline_or_file
 from poolctl.runtime.dispatch import Dispatch
+from poolctl.runtime.dispatch.shared_queue import SharedQueue
+from poolctl.runtime.dispatch.size_aware import SizeAware
 from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.interface import INTERFACE
 from poolctl.runtime.lifeline import Life
@@ -26,6 +28,7 @@ from poolctl.runtime.pool.thread import Thread
 from poolctl.runtime.protocol import Conversation, Framer, Protocol, Provisions
 from poolctl.runtime.protocol.failure import Failure
 from poolctl.runtime.protocol.output import Output
+from poolctl.runtime.queue_view import ClassLimits, QueueView
 from poolctl.runtime.role import Role
 from poolctl.runtime.site import Site
 from poolctl.runtime.task import Peer, Task
@@ -34,6 +37,7 @@ __all__ = [
     "INTERFACE",
     "App",
     "AppError",
+    "ClassLimits",
     "ClientGone",
     "Conversation",
     "Dispatch",
@@ -52,10 +56,13 @@ __all__ = [
     "Process",
     "Protocol",
     "Provisions",
+    "QueueView",
     "ReusePort",
     "Role",
+    "SharedQueue",
     "Site",
     "Size",
+    "SizeAware",
     "Surroundings",
     "Task",
     "Thread",

@@ -72,7 +72,9 @@ def provisions(parts: MadeParts, access: AccessLog | None) -> Provisions:
 
         forwarded = Forwarded(settings.trust, settings.header)
     return Provisions(
-        inspected=parts.affinity.inspects or (parts.dispatch is not None and parts.dispatch.inspects),
+        inspected=parts.affinity.inspects
+        or (parts.dispatch is not None and parts.dispatch.inspects)
+        or any(each.header for each in parts.topology.classes),
         witness=access.turned_away if access else unseen,
         forwarded=forwarded,
     )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from poolctl.assembly.environment.limits import affordable, descriptors, pairs, raise_descriptors
 from poolctl.assembly.plugins.plugin import Plugin, instantiate
 from poolctl.assembly.resolve import MadeParts, Parts
-from poolctl.assembly.site import descriptors_per_connection, overload_limits, timeouts
+from poolctl.assembly.site import class_table, descriptors_per_connection, overload_limits, timeouts
 from poolctl.config.model import Topology
 from poolctl.errors import PoolctlError
 from poolctl.runtime.dispatch import Dispatch, KernelDispatch
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from poolctl.runtime.site.workshop import Workshop
 
 
-SECTIONS = ("limits", "timeouts", "overload", "scale", "recycle", "reload")  # that processes read again
+SECTIONS = ("limits", "timeouts", "overload", "classes", "scale", "recycle", "reload")  # that processes read again
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,15 @@ def hot_change(old: Parts, new: Parts) -> HotChange | None:
 
 def _rest_of(parts: Parts) -> Parts:
     """Return the parts without what processes can take while they run. Of timeouts remains whether requests are timed
-    at all and how long streams may go on, and of ``reload`` what workers do at their start."""
+    at all and how long streams may go on, of ``reload`` what workers do at their start, and of ``classes`` whether
+    there are any, and whether they look at headers."""
     topology, chosen = parts.topology, parts.combination
     times = topology.timeouts
-    left = {"timeouts": (times.request is None, times.shorter_stream), "reload": topology.reload.warm}
+    left = {
+        "timeouts": (times.request is None, times.shorter_stream),
+        "reload": topology.reload.warm,
+        "classes": (bool(topology.classes), any(each.header for each in topology.classes)),
+    }
     taken = dict.fromkeys(("limits", "overload", "scale", "recycle", "dispatch"))
     names = tuple((axis, name) for axis, name in chosen.names if axis != "dispatch")
     return replace(
@@ -114,6 +119,7 @@ def values(change: HotChange, site: Workshop, terms: HotTerms) -> Values:
         most=affordable(terms.each),
         waiting=topology.limits.waiting,
         overload=overload_limits(topology),
+        classes=class_table(topology),
         dispatch=_maker(change.dispatch, site, terms.code),
     )
 
@@ -129,6 +135,8 @@ def _maker(part: Dispatch | Plugin | None, site: Workshop, code: LoadedCode) -> 
     for need in ("pull", "inspects"):
         if getattr(made, need) != getattr(site.dispatch, need):
             raise PoolctlError(f"the channels of this generation are made for another strategy ({need})")
+    if made.hooks & {"classify", "served"} and not site.timed:
+        raise PoolctlError("the workers of this generation do not tell how long requests take")
     if len(site.inboxes) == 1 and made.hooks & {"joined", "left"}:
         raise PoolctlError("the front of this generation is not told when its only inbox loses its worker")
     return lambda: site.guarded(made)

@@ -21,6 +21,7 @@ REGISTRY: dict[str, dict[str, str]] = {
     },
     "dispatch": {
         "shared-queue": "poolctl.runtime.dispatch.shared_queue:SharedQueue",
+        "size-aware": "poolctl.runtime.dispatch.size_aware:SizeAware",
         "least-loaded": "poolctl.runtime.dispatch.least_loaded:LeastLoaded",
         "round-robin": "poolctl.runtime.dispatch.round_robin:RoundRobin",
         "random": "poolctl.runtime.dispatch.random:Random",

@@ -20,6 +20,7 @@ from poolctl.runtime.dispatch.leader import Leader
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.listen.moves import Moves
+from poolctl.runtime.queue_view import NO_LIMIT, ClassLimits
 from poolctl.runtime.routing.overload import OverloadLimits
 from poolctl.runtime.scoreboard import Scoreboard
 from poolctl.runtime.serving.health import HealthCheck
@@ -30,6 +31,7 @@ from poolctl.runtime.timeouts import Timeouts
 
 if TYPE_CHECKING:
     from poolctl.runtime.access_log.log import AccessLog
+    from poolctl.runtime.routing.classes import ClassTable
 
 
 def build_site(  # all fields of the workshop
@@ -68,6 +70,7 @@ def build_site(  # all fields of the workshop
         size=min(workers, parts.workers),
         threads=threads,
         slots=slots,
+        timed=bool(topology.classes) or bool(dispatch.hooks & {"classify", "served"}),
         multiprocess=parts.pool.multiprocess,
         scoreboard=scoreboard,
         medium=medium,
@@ -90,6 +93,7 @@ def _settings(parts: MadeParts, dispatch: Dispatch) -> Settings:
         most=affordable(descriptors_per_connection(parts)),
         waiting=limits.waiting,
         overload=overload_limits(parts.topology),
+        classes=class_table(parts.topology),
         dispatch=lambda: dispatch,
     )
 
@@ -135,6 +139,32 @@ def overload_limits(topology: Topology) -> OverloadLimits | None:
     """The bound of a front's queue by time; None: there is none."""
     keys = topology.overload
     return None if keys.target is None else OverloadLimits(target=keys.target, newest=keys.order == "newest")
+
+
+def class_table(topology: Topology) -> ClassTable | None:
+    """The classes of the file; None if there are none."""
+    if not topology.classes:
+        return None
+    from poolctl.runtime.routing.classes import ClassRule, ClassTable
+
+    rules = []
+    for each in topology.classes:
+        name, colon, value = each.header.partition(":")
+        limits = ClassLimits(
+            each.reserve, NO_LIMIT if each.most is None else each.most, each.priority, each.fair == "client"
+        )
+        rules.append(
+            ClassRule(
+                kind=each.kind,
+                limits=limits,
+                path=each.path,
+                methods=each.method,
+                header=name.lower(),
+                value=value.strip() if colon else None,
+                clients=each.client or (),
+            )
+        )
+    return ClassTable(rules)
 
 
 def _streams(parts: MadeParts) -> StreamLimit | None:

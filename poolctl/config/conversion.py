@@ -42,6 +42,9 @@ NUMBERS = {
     "limits.waiting": (1, 10_000_000, "1000"),
     "protocol.headers": (1, 10_000, "100"),
     "backlog": (1, 65535, "2048"),
+    "classes.reserve": (0, 10_000, "1"),
+    "classes.most": (1, 1_000_000, "4"),
+    "classes.priority": (-100, 100, "1"),
     "recycle.requests": (1, 10**12, "10000"),
 }
 TIMES = (
@@ -62,6 +65,7 @@ CHOICES = {
         "random",
         "power-of-choices",
         "shared-queue",
+        "size-aware",
         "kernel-hash",
     ),
     "protocol": ("http", "raw", "lines"),

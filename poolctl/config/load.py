@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from poolctl.config.access_log import AccessLogSection
 from poolctl.config.choice import example, is_target, read_choice
+from poolctl.config.classes import ClassEntry
 from poolctl.config.diagnostic import Diagnostic, Invalid, Label
 from poolctl.config.forwarded import ForwardedSection
 from poolctl.config.gather import gather
@@ -112,6 +113,7 @@ NESTED: dict[str, type[BaseModel]] = {
     "access_log": AccessLogSection,
     "forwarded": ForwardedSection,
     "overload": OverloadSection,
+    "classes": ClassEntry,
     "recycle": RecycleSection,
     "scale": ScaleSection,
     "reload": ReloadSection,

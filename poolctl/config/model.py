@@ -4,10 +4,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from poolctl.config.access_log import AccessLogSection, read_access_log
 from poolctl.config.address import parse_address
+from poolctl.config.classes import MOST_CLASSES, ClassEntry, read_classes, unique
 from poolctl.config.forwarded import ForwardedSection, read_forwarded
 from poolctl.config.health import HealthPath
 from poolctl.config.host import Account, Environment, Folder, Umask
@@ -180,6 +181,16 @@ class Topology(Part):
         BeforeValidator(read_overload),
         Field(default_factory=OverloadSection, description="when requests that wait for a worker are refused; or off"),
     ]
+    classes: Annotated[
+        tuple[ClassEntry, ...],
+        BeforeValidator(read_classes),
+        AfterValidator(unique),
+        Field(
+            strict=False,
+            max_length=MOST_CLASSES,
+            description="requests that get workers of their own, or only so many at most, or go first",
+        ),
+    ] = ()
     limits: Annotated[LimitsSection, Field(default_factory=LimitsSection, description="limits of the server")]
     timeouts: Annotated[
         TimeoutsSection,

@@ -25,7 +25,10 @@ from poolctl.config.sources import Inputs
 NAME = re.compile(r"\.(ya?ml|json)", re.IGNORECASE)  # with whatever editors append: .yaml~, .yaml.bak
 MAX_FILES = 200  # of one folder that are examined
 TOP = re.compile(r"^([A-Za-z_][\w-]*)[ \t]*:(?=\s|$)", re.MULTILINE)  # a key of a block mapping
-MAPPINGS = ("environment", "timeouts", "limits", "access_log", "forwarded", "recycle", "scale", "reload", "overload")
+MAPPINGS = (
+    *("environment", "timeouts", "limits", "access_log", "forwarded", "recycle", "scale", "reload", "overload"),
+    "classes",
+)
 
 
 def is_topology(data: bytes) -> bool:
@@ -65,7 +68,7 @@ def _is_telling(key: str, value: Any) -> bool:
 WORDS = frozenset(
     (
         *("demo", "echo", "half-sync/half-reactive", "half-sync/half-async", "leader/followers", "reuse-port"),
-        *("shared-queue", "least-loaded", "round-robin", "power-of-choices", "kernel-hash"),
+        *("shared-queue", "size-aware", "least-loaded", "round-robin", "power-of-choices", "kernel-hash"),
         *("process-per-connection", "thread-per-connection"),
     )
 )

@@ -45,7 +45,7 @@ class _Reader:
 
     def visit(self, node: Node, path: Path, line: int) -> Node:
         """The node as it was meant. ``line`` is that of its key."""
-        if isinstance(node, SequenceNode) and path == ("listen",):
+        if isinstance(node, SequenceNode) and path in (("listen",), ("classes",)):
             entries = [self.visit(entry, path, entry.start_mark.line - 1) for entry in node.value]
             return SequenceNode(node.tag, entries, node.start_mark, node.end_mark)
         known = self.shape.keys(path)

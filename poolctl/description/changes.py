@@ -49,6 +49,15 @@ def _same_channels(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     return bool(old.get(CHANNELS) == new.get(CHANNELS))
 
 
+def _same_kind_of_classes(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return _classes_of(old) == _classes_of(new)
+
+
+def _classes_of(values: Mapping[str, Any]) -> tuple[bool, bool]:
+    keys = [key for key in values if key.startswith("classes.")]
+    return bool(keys), any(key.endswith(".header") for key in keys)
+
+
 def _switched(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     return (old.get("timeouts.request") is None) != (new.get("timeouts.request") is None)
 
@@ -100,6 +109,15 @@ RULES = (
         _same_channels,
     ),
     ChangeRule(("overload.",), "hot", "the front looks at its queue with the new value"),
+    ChangeRule(
+        ("classes.",),
+        "hot",
+        "the front puts requests into the new classes; those that wait stay",
+        _same_kind_of_classes,
+    ),
+    ChangeRule(
+        ("classes.",), "generation", "workers time requests, and fronts read headers, only where classes need it"
+    ),
     ChangeRule(("scale.", "recycle."), "hot", "the mold looks at its workers with the new value"),
     ChangeRule(("reload.surge", "reload.ready"), "hot", "it is read when the next generation starts"),
     ChangeRule(
@@ -117,6 +135,7 @@ RULES = (
 )
 
 
+NAMING: dict[str, Key] = {"listen": ("at",), "classes": ("name",)}  # what names an entry of a list
 # The key that is compared with a mapping which is off on the other side.
 COUNTERPARTS: dict[Key, Key] = {("access_log",): ("access_log", "format"), ("forwarded",): ("forwarded", "trust")}
 
@@ -156,8 +175,9 @@ def _same(one: Setting | None, other: Setting | None) -> bool:
 
 def _covered(key: Key, before: Mapping[Key, Setting], after: Mapping[Key, Setting]) -> bool:
     """Whether the key's whole address or mapping was added or removed: one change, reported for its first key."""
-    if key[0] == "listen":
-        return key[2:] != ("at",) and ((*key[:2], "at") in before) != ((*key[:2], "at") in after)
+    naming = NAMING.get(key[0])
+    if naming is not None:
+        return key[2:] != naming and ((*key[:2], *naming) in before) != ((*key[:2], *naming) in after)
     return (key[:1] in before) != (key[:1] in after) and len(key) > 1 and key[0] in ("access_log", "forwarded")
 
 
@@ -167,12 +187,14 @@ def hardest(found: Sequence[Change]) -> How | None:
 
 
 def _by_key(settings: Sequence[Setting]) -> dict[Key, Setting]:
-    """Return the settings by key; those of an address by the address itself instead of its index."""
-    at = {each.path[1]: str(each.value) for each in settings if each.path[0] == "listen" and each.path[2:] == ("at",)}
+    """Return the settings by key; those of an address by the address itself instead of its index, and those of a class
+    by its name."""
+    at = {each.path[:2]: str(each.value) for each in settings if each.path[2:] == NAMING.get(str(each.path[0]))}
     found = {}
     for each in settings:
         path = each.path
-        key = ("listen", at[path[1]], *map(str, path[2:])) if path[0] == "listen" else tuple(map(str, path))
+        name = at.get(path[:2])
+        key = tuple(map(str, path)) if name is None else (str(path[0]), name, *map(str, path[2:]))
         found[key] = each
     return found
 
@@ -187,10 +209,11 @@ def _values(settings: Mapping[Key, Setting]) -> dict[str, Any]:
 
 def _general(key: Key) -> str:
     """Return the key without its address."""
-    return ".".join((key[0], *key[2:]) if key[0] == "listen" else key)
+    return ".".join((key[0], *key[2:]) if key[0] in NAMING else key)
 
 
 def _shown(key: Key) -> str:
-    if key[0] != "listen":
+    naming = NAMING.get(key[0])
+    if naming is None:
         return ".".join(key)
-    return " ".join(key if key[2:] != ("at",) else key[:2])
+    return " ".join(key if key[2:] != naming else key[:2])

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from poolctl.assembly.fitting import size
-from poolctl.assembly.fitting.combination import ASYNC, LEADER, REACTIVE, REUSE_PORT, Combination
+from poolctl.assembly.fitting.combination import ASYNC, LEADER, QUEUES, REACTIVE, REUSE_PORT, Combination
 from poolctl.assembly.judging.judge import Judgement
 from poolctl.config.choice import name_key
 from poolctl.config.model import Topology
@@ -143,7 +143,7 @@ class _Scene:
     def _queues(self) -> Iterator[Box]:
         if not self.fronted:
             return
-        shared = self.chosen.dispatch == "shared-queue" and not self.chosen.queues_in_front
+        shared = self.chosen.dispatch in QUEUES and not self.chosen.queues_in_front
         about = "one for all workers" if shared else "one for each worker"
         if self.chosen.queues_in_front:
             about += ", holding what it can start immediately; the rest waits in the front"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from poolctl.assembly.describe import assembled
-from poolctl.assembly.fitting.combination import ASKED, ASYNC, LEADER, REACTIVE, REUSE_PORT, Combination
+from poolctl.assembly.fitting.combination import ASKED, ASYNC, LEADER, QUEUES, REACTIVE, REUSE_PORT, Combination
 from poolctl.config.model import Topology
 from poolctl.description.sentences import ANY_WORKER, FREE_ROOM, FREE_THREAD, ONE_INTERPRETER, WAITS_IN_FRONT
 
@@ -102,6 +102,10 @@ ABOUT: dict[str, dict[str, TradeOff]] = {
         "shared-queue": (
             f"{ANY_WORKER}, so none waits while a worker is idle",
             "no worker can be preferred, and tasks cannot be kept with one worker",
+        ),
+        "size-aware": (
+            "short requests go first, and workers are kept free for them; which are short is learned from each route",
+            "long requests wait longer, and a worker may idle while they do",
         ),
         "least-loaded": (
             "a task goes to the worker with the fewest unfinished ones",
@@ -214,7 +218,7 @@ def _serving(chosen: Combination) -> Iterator[str]:
     service, by = chosen.service, chosen.shown("dispatch")
     if chosen.ownership == REACTIVE:
         yield "The front reads until the request is complete, head and body."
-        where = "an inbox" if chosen.dispatch != "shared-queue" else "the inbox of all workers"
+        where = "an inbox" if chosen.dispatch not in QUEUES else "the inbox of all workers"
         if chosen.queues_in_front:
             where = room(chosen).removeprefix("a request goes to ")
         keep = {"request": "", "connection": ", where the connection's first one went", "client": ", by its address"}

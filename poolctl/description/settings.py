@@ -57,6 +57,8 @@ def channels_of(chosen: Combination) -> str:
     server runs."""
     if chosen.ownership == REUSE_PORT:
         return "the sockets of a group"
+    if chosen.dispatch == "size-aware":
+        return "those of shared-queue, with the times of requests"
     if chosen.dispatch in ("shared-queue", "leader"):
         return f"those of {chosen.dispatch}"
     return "an inbox for each worker, and heads" if chosen.inspects else "an inbox for each worker"
@@ -83,6 +85,8 @@ class _Settings:
                 or (name == "overload" and self.parts.combination.ownership != REACTIVE)
             ):
                 continue  # it does not apply
+            elif name == "classes":
+                yield from self._classes(topology)
             elif name == "access_log" and topology.access_log and not self.tree.has(("access_log", "format")):
                 yield from self._log(topology)
             else:
@@ -150,6 +154,22 @@ class _Settings:
             part = self.parts.protocols[index]
             yield Setting((*base, "protocol", "use"), part.name, part.name, self._source((*there, "protocol")) or "")
             yield from self._options((*base, "protocol"), part, None)
+
+    def _classes(self, topology: Topology) -> Iterator[Setting]:
+        if not topology.classes:
+            yield Setting(("classes",), [], [], "default")
+        for index, entry in enumerate(topology.classes):
+            base: Path = ("classes", index)
+            there = base if self.tree.has(base) else ("classes",)
+            yield Setting(
+                (*base, "name"),
+                entry.kind,
+                entry.kind,
+                self._source((*there, "name")) or self._source(there) or "default",
+            )
+            for key in type(entry).model_fields:
+                if key in entry.model_fields_set - {"name"}:
+                    yield from self._value((*base, key), getattr(entry, key), "", None, (*there, key))
 
     def _log(self, topology: Topology) -> Iterator[Setting]:
         """Yield the settings of the short form, in which the word is the format."""

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 from urllib.parse import unquote
 
+from poolctl.runtime.system.poller import ERR, HUP
+from poolctl.runtime.system.state import state
+
 INCOMING_CPU: Final = getattr(socket, "SO_INCOMING_CPU", 49)  # the name is new in Python 3.11
 
 
@@ -45,6 +48,7 @@ class Task(NamedTuple):
 
     ``peer``     both ends of the connection
     ``arrived``  when the front accepted it, in seconds of the monotonic clock
+    ``kind``     its class, once ``Dispatch.classify`` has named it
     ``asked``    the head of the request if the front has read one: under half-sync/half-reactive with the protocol
                  http, for a strategy or an affinity that ``inspects`` it; otherwise None
     """
@@ -52,12 +56,14 @@ class Task(NamedTuple):
     peer: Peer
     arrived: float = 0.0
     asked: Asked | None = None
-    descriptor: int = -1  # of the connection, if its worker is another process, else -1; not to be read from
+    descriptor: int = -1  # of the connection, under half-sync/half-reactive; else -1. Not to be read from
+    line: bytes = b""  # the request line, under half-sync/half-reactive with the protocol http
+    kind: str = ""  # its class, once ``Dispatch.classify`` has named it
 
     @property
     def cpu(self) -> int:
-        """The CPU on which the connection's last packet arrived (SO_INCOMING_CPU, socket(7)); -1 if unknown: between
-        threads, behind TLS, for unix sockets, and on systems other than Linux."""
+        """The CPU on which the connection's last packet arrived (SO_INCOMING_CPU, socket(7)); -1 if unknown: behind
+        TLS, for unix sockets, and on systems other than Linux."""
         if self.descriptor < 0:
             return -1
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, self.descriptor)
@@ -69,6 +75,14 @@ class Task(NamedTuple):
             sock.detach()  # it stays the front's
 
     @property
+    def left(self) -> bool:
+        """Whether its client has left with a reset, at the price of a system call."""
+        if self.descriptor < 0:
+            return False
+        found = state(self.descriptor)
+        return bool(found & ERR or (found & HUP and self.peer.client_port))  # see serving/leaving.py
+
+    @property
     def client(self) -> str:
         """The client's address: "192.0.2.7", or for a unix socket its path."""
         return self.peer.client_host
@@ -76,15 +90,18 @@ class Task(NamedTuple):
     @property
     def method(self) -> str:
         """The method, "GET"; empty where no request was read."""
-        return "" if self.asked is None else self.asked.method
+        if self.asked is None:
+            return self.line.partition(b" ")[0].decode("latin-1")
+        return self.asked.method
 
     @property
     def path(self) -> str:
         """The path of the target without its query, percent-decoded (RFC 3986, 3.3); empty where no request was
         read."""
-        if self.asked is None:
+        whole = self.line.partition(b" ")[2].partition(b" ")[0] if self.asked is None else self.asked.target
+        if not whole:
             return ""
-        target = self.asked.target.partition(b"?")[0]
+        target = whole.partition(b"?")[0]
         if not target.startswith((b"/", b"*")):  # absolute form (RFC 9112, 3.2.2)
             target = b"/" + target.partition(b"://")[2].partition(b"/")[2]  # an empty path is / (RFC 9110, 4.2.3)
         return unquote(target.decode("latin-1"), "utf-8", "replace")

@@ -27,6 +27,7 @@ INSIDE = {
     "recycle": "age: 3h",
     "scale": "idle: 3s",
     "overload": "target: 3s",
+    "classes": "path: /login",
     "reload": "surge: 3",
 }
 SPACES = [chr(code) for code in (0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000)]

@@ -257,6 +257,7 @@ CHECKS: dict[str, Callable[[Shown], None]] = {
     "least-loaded": Shown.looks_at_the_load,
     "power-of-choices": Shown.looks_at_the_load,
     "shared-queue": Shown.pulls,
+    "size-aware": Shown.pulls,
     "leader": Shown.pulls,
 }
 

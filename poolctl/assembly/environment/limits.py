@@ -6,7 +6,7 @@ import resource
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from poolctl.assembly.fitting.combination import FRONTED, REACTIVE, REUSE_PORT
+from poolctl.assembly.fitting.combination import FRONTED, QUEUES, REACTIVE, REUSE_PORT
 from poolctl.assembly.fitting.seats import seats
 from poolctl.config.diagnostic import Diagnostic, Place
 
@@ -64,7 +64,7 @@ def to_start(judgement: Judgement) -> int:
     workers = judgement.workers
     if chosen.ownership == REUSE_PORT:
         return START + (addresses + 2) * workers
-    own = chosen.ownership in FRONTED and (chosen.dispatch != "shared-queue" or chosen.queues_in_front)
+    own = chosen.ownership in FRONTED and (chosen.dispatch not in QUEUES or chosen.queues_in_front)
     bell = chosen.ownership == REACTIVE and (chosen.threads or 1) > 1 and not chosen.service.asynchronous
     inboxes = seats(chosen, workers, judgement.most) if own else 0
     return START + addresses + 2 * judgement.most + (2 + bell) * inboxes

@@ -20,7 +20,8 @@ ACCEPTS = ("front", "worker")
 LOCKS = ("kernel", "file", "mutex")
 PUSH = ("least-loaded", "round-robin", "random", "power-of-choices")
 KERNEL = ("kernel-hash", "random", "client", "cpu")
-DISPATCHES = ("shared-queue", *PUSH, "leader", "kernel-hash", "client", "cpu")
+QUEUES = ("shared-queue", "size-aware")  # all workers take from one queue
+DISPATCHES = (*QUEUES, *PUSH, "leader", "kernel-hash", "client", "cpu")
 POOL_OPTIONS = ("size", "threads")
 OWNERSHIP_OPTIONS = ("accept", "lock")
 ASKED = ("header", "cookie", "path")  # affinities that depend on the head of a request
@@ -112,7 +113,7 @@ class Combination:
         """Whether tasks wait in the front for a free worker, because each worker serves several at once. Otherwise the
         tasks of a shared queue wait in the inbox of all workers."""
         several = (self.threads or 1) > 1 or self.service.asynchronous
-        return self.dispatch == "shared-queue" and self.ownership == REACTIVE and several
+        return self.dispatch in QUEUES and self.ownership == REACTIVE and several
 
     @property
     def baseline(self) -> bool:

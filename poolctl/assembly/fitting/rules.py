@@ -25,6 +25,7 @@ from poolctl.assembly.fitting.combination import (
     OWNERSHIPS,
     POOLS,
     PUSH,
+    QUEUES,
     REACTIVE,
     REUSE_PORT,
     SERVICES,
@@ -33,7 +34,7 @@ from poolctl.assembly.fitting.combination import (
     complete,
 )
 
-NEEDS_FRONT = ("shared-queue", *(word for word in PUSH if word not in KERNEL))
+NEEDS_FRONT = (*QUEUES, *(word for word in PUSH if word not in KERNEL))
 
 
 class Rule(NamedTuple):
@@ -113,6 +114,16 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "dispatch",
+        lambda c: (
+            c.dispatch == "size-aware"
+            and c.ownership in FRONTED
+            and (c.ownership != REACTIVE or c.service.protocol != "http")
+        ),
+        "{dispatch} learns how long the requests of each route take, which only the front of half-sync/half-reactive"
+        " sees, and only for the protocol http",
+    ),
+    Rule(
+        "dispatch",
         lambda c: c.finishes and c.ownership == ASYNC,
         "{dispatch} needs to know when a task is done, but under half-sync/half-async the front never gets a"
         " connection back",
@@ -164,17 +175,17 @@ RULES: tuple[Rule, ...] = (
     # A single inbox for all workers cannot keep anything with one of them.
     Rule(
         "dispatch",
-        lambda c: c.dispatch == "shared-queue" and c.affinity == "client" and c.ownership in FRONTED,
+        lambda c: c.dispatch in QUEUES and c.affinity == "client" and c.ownership in FRONTED,
         "a shared queue is one inbox for all workers, so it cannot keep a client with one of them",
     ),
     Rule(
         "dispatch",
-        lambda c: c.dispatch == "shared-queue" and c.affinity == "connection" and c.ownership == REACTIVE,
+        lambda c: c.dispatch in QUEUES and c.affinity == "connection" and c.ownership == REACTIVE,
         "a shared queue is one inbox for all workers, so it cannot keep a connection's requests with one of them",
     ),
     Rule(
         "dispatch",
-        lambda c: c.dispatch == "shared-queue" and c.affinity in ASKED and c.ownership in FRONTED,
+        lambda c: c.dispatch in QUEUES and c.affinity in ASKED and c.ownership in FRONTED,
         "a shared queue is one inbox for all workers, so it cannot keep requests of one {affinity} with one of them",
     ),
     # Ownership.

@@ -31,6 +31,7 @@ from poolctl.assembly.fitting.combination import (
 )
 from poolctl.assembly.fitting.rules import fits
 from poolctl.assembly.judging.advice import advice
+from poolctl.assembly.judging.class_findings import class_findings
 from poolctl.assembly.judging.drain_times import drain_findings
 from poolctl.assembly.judging.http_only import (
     elastic_findings,
@@ -96,6 +97,8 @@ class Judgement:
             ownership = self.combination.ownership if self.combination else None
             self._found += list(elastic_findings(tree, self.choices.get("pool"), ownership, self._found))
             self._found += list(overload_findings(tree, ownership, self._found))
+            if self.topology is not None and self.topology.classes and self.combination is not None:
+                self._found += list(class_findings(tree, self.topology.classes, self.combination, self.workers))
         self._found += list(drain_findings(tree, self._found))
         if not self._found and not tree.findings:
             self._found += advice(self)

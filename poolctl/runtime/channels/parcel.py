@@ -16,6 +16,7 @@ of the record, with files beside it:
 from __future__ import annotations
 
 import struct
+from math import log2
 from typing import Final
 
 from poolctl.runtime.task import Peer, new_peer
@@ -31,10 +32,19 @@ FLAG_FILE: Final = 4  # the request is in a file, the second descriptor
 FLAG_PACKED: Final = 16  # the request is not its bytes, but what ``Framer.packed`` has made of them
 FLAG_MOVED: Final = 8  # the connection has passed its door in another process; both ends follow the introduction
 
-# A record is a number shifted left by 2, plus one of these.
+# A record is a number shifted left by 2, plus one of these; in its highest 8 bits, where the front asks for it, how long
+# the worker has had the task (see ``code_of``).
 TICKET_KEPT: Final = 1  # ticket: the connection may be kept
 TICKET_MISSED: Final = 2  # ticket: the connection did not arrive, because the worker was out of file descriptors
 TICKET_ACCEPTED: Final = 2  # ticket of a turn: a connection was accepted, or none was left to accept
+TICKET_MASK: Final = (1 << 54) - 1  # a ticket is the PID of a front (22 bits) and a counter (32 bits)
+TIME_SHIFT: Final = 56
+TIMES: Final = tuple(0.0 if not code else (2 ** (code / 8) - 1) / 1e6 for code in range(256))  # seconds, by their code
+
+
+def code_of(seconds: float) -> int:
+    """Return the code of a time from 0.1 us to 3,900 s, in steps of 9 %; 0 means that it is unknown."""
+    return max(1, min(255, round(8 * log2(1 + seconds * 1e6))))
 
 
 def introduction(peer: Peer, listener: int) -> bytes:

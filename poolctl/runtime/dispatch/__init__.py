@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar
 
 from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.interface import INTERFACE
+from poolctl.runtime.queue_view import ClassLimits, QueueView
 from poolctl.runtime.task import Task
 
-HOOKS = ("next", "joined", "left", "finished")
+HOOKS = ("next", "joined", "left", "finished", "begin", "classify", "limits", "refuses", "served")
+# those that only the front of half-sync/half-reactive can call, which has a queue, or gets connections back
+LENDING_HOOKS = frozenset(("finished", "begin", "classify", "limits", "refuses", "served"))
 
 
 class Dispatch(ABC):
@@ -20,8 +24,9 @@ class Dispatch(ABC):
        changes the strategy or its options has the front make a new one.
     2. Nothing is provisioned: it is pure, and the arguments of each call are all that it may look at. ``like``,
        ``pull``, ``inspects`` and ``hooks`` say what it needs of other parts.
-    3. Used in the front, and only the front's one thread calls it: ``joined`` for each inbox that has a worker, then
-       ``pick`` for each task, or ``next`` for each inbox that has room; ``finished`` and ``left`` as they happen.
+    3. Used in the front, and only the front's one thread calls it: ``begin``, ``joined`` for each inbox that has a
+       worker, then for each task ``classify``, ``refuses`` and ``pick``, or ``next`` for each inbox that has room;
+       ``finished``, ``served`` and ``left`` as they happen, ``limits`` about ten times a second.
     4. Nothing is cleaned up.
 
     Only ``pick`` must be written. An exception or an invalid result of ``pick`` loses no task: a default strategy
@@ -42,7 +47,7 @@ class Dispatch(ABC):
 
     @property
     def hooks(self) -> frozenset[str]:
-        """Which of ``next``, ``joined``, ``left`` and ``finished`` it overrides: the router calls no other."""
+        """Which of HOOKS it overrides: the router calls no other."""
         return frozenset(name for name in HOOKS if getattr(type(self), name) is not getattr(Dispatch, name))
 
     @abstractmethod
@@ -70,6 +75,30 @@ class Dispatch(ABC):
     def finished(self, task: Task, inbox: InboxView, seconds: float) -> None:  # noqa: B027  # as above
         """A task is done, ``seconds`` after it was put into the inbox. Called only under half-sync/half-reactive, where
         the front gets the connection back; a strategy that overrides this is refused with any other ownership."""
+
+    # Classes of tasks: only under half-sync/half-reactive, whose front has the queue. A strategy that overrides one of
+    # these is refused with any other ownership.
+
+    def begin(self, queue: QueueView) -> None:  # noqa: B027  # as above
+        """The front begins. ``queue`` can be kept: it shows the time, the workers, and the tasks of each class."""
+
+    def classify(self, task: Task) -> str:
+        """Return the class of a task, for instance "long"; "" for that of all others. Each class has a line of its own
+        in the front, from which tasks go to workers as ``limits`` says. At most 255 classes: the tasks of further ones
+        are those of "". Called once for each task, when it arrives; ``task.kind`` has the class from then on."""
+        return ""
+
+    def limits(self) -> Mapping[str, ClassLimits]:
+        """Return what each class gets; those that are left out have no limits."""
+        return {}
+
+    def refuses(self, task: Task) -> bool:
+        """Return whether to turn a task away, with a 503 in HTTP. Called when it arrives."""
+        return False
+
+    def served(self, task: Task, seconds: float) -> None:  # noqa: B027  # as above
+        """A worker has had a task for so many seconds, from its start to its end. Called with the next look at the
+        queue, which may be some time later: an idle front is not woken for it."""
 
 
 class KernelDispatch(Dispatch):

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic_ns
 from typing import Any
 
 from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.dispatch.least_loaded import LeastLoaded
 from poolctl.runtime.inbox_view import InboxView
+from poolctl.runtime.queue_view import ClassLimits, QueueView
 from poolctl.runtime.scoreboard import CHOOSING, FAULTS
 from poolctl.runtime.task import Task
 
@@ -90,6 +91,37 @@ class Guarded(Dispatch):
     def finished(self, task: Task, inbox: InboxView, seconds: float) -> None:
         self._call("finished", self._strategy.finished, task, inbox, seconds)
 
+    def begin(self, queue: QueueView) -> None:
+        self._call("begin", self._strategy.begin, queue)
+
+    def classify(self, task: Task) -> str:
+        succeeded, kind = self._call("classify", self._strategy.classify, task)
+        if not succeeded:
+            return ""
+        if type(kind) is str:
+            return kind
+        self._fault("classify", None, f"returned {_short(kind)}, which is not a string")
+        return ""
+
+    def limits(self) -> Mapping[str, ClassLimits]:
+        succeeded, limits = self._call("limits", self._strategy.limits)
+        try:
+            if succeeded and all(type(kind) is str and _valid(each) for kind, each in limits.items()):
+                return dict(limits)
+        except BaseException as error:  # noqa: BLE001  # as above
+            self._fault("limits", error)
+            return {}
+        if succeeded:
+            self._fault("limits", None, f"returned {_short(limits)}, which is not a mapping of classes to ClassLimits")
+        return {}
+
+    def refuses(self, task: Task) -> bool:
+        succeeded, verdict = self._call("refuses", self._strategy.refuses, task)
+        return succeeded and verdict is True
+
+    def served(self, task: Task, seconds: float) -> None:
+        self._call("served", self._strategy.served, task, seconds)
+
     def abstained(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView:
         """The strategy has left a task waiting although all workers are idle, so nothing would ever change. Returns the
         choice of the default strategy."""
@@ -131,6 +163,11 @@ class Guarded(Dispatch):
             default if name in ("pick", "next") else "",
             shown,
         )
+
+
+def _valid(limits: object) -> bool:
+    """Whether these are limits with numbers in them."""
+    return type(limits) is ClassLimits and all(type(each) is int for each in limits[:3]) and limits.reserve >= 0
 
 
 def _said(error: BaseException) -> str:

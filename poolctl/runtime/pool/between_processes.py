@@ -76,13 +76,21 @@ class BetweenProcesses(Medium):
                 site.returns,
                 self._sessions(site, worker),
                 shared=site.shares_inbox,
+                timed=site.timed,
             )
         if thread == 0:
             self._turns = turns(inbox)
         first_byte = FirstByte(site.row(worker, thread))
         service = site.service(worker, thread, first_byte, self._sessions(site, worker))
-        shared = site.shares_inbox
-        executor = ProcessTaskExecutor(inbox, service, site.shared_listeners, site.returns, self._turns, shared=shared)
+        executor = ProcessTaskExecutor(
+            inbox,
+            service,
+            site.shared_listeners,
+            site.returns,
+            self._turns,
+            shared=site.shares_inbox,
+            timed=site.timed,
+        )
         if site.shares_inbox and life.leave >= 0:
             allow_interrupts()
             life.when_leaving(executor.leave)

@@ -28,7 +28,7 @@ class Rooms:
 
     def retry(self) -> None:
         """Try to place the waiting tasks, after a change that may have made room."""
-        if self.router.waiting:
+        if self.router.queue.count:
             self.wait_for(self.router.retry())
 
 

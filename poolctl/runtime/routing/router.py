@@ -4,46 +4,38 @@
                                  |                       |
                                  | full: held for it     | none on offer, or the strategy abstains: waits here
 
-Inboxes with room are on offer, so a full inbox stops only the tasks that are bound to it. Under a dispatch that pulls,
-with workers that serve several tasks at once, the queue is here: first in, first out, and an inbox gets a task only
-while its worker can start it. Where workers share one inbox, it gets as many tasks as ``most`` says, and the others
-wait here too. Only the front's thread uses the router. ``limits.waiting`` bounds the tasks that wait here and in the
-inboxes together: the front reads ``free`` before it routes another task; ``overload`` bounds how long they wait. The
-file is long because each method changes what is on offer and what waits.
+Inboxes with room are on offer, so a full inbox stops only the tasks that are bound to it. What waits here is in the
+``queue``, in one line for each class. Under a dispatch that pulls, with workers that serve several tasks at once, all
+that waits is there, and an inbox gets a task only while its worker can start it. Where workers share one inbox, it gets
+as many tasks as ``queue.most`` says, and the others wait here too. Only the front's thread uses the router.
+``limits.waiting`` bounds the tasks that wait here and in the inboxes together: the front reads ``free`` before it
+routes another task; ``overload`` bounds how long they wait. The file is long because each method changes what is on
+offer and what waits.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
-from itertools import islice
 from os import close
 from time import monotonic
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from poolctl.runtime.affinity import Affinity
 from poolctl.runtime.channels.inbox import Inbox
 from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.dispatch.guarded import Guarded
 from poolctl.runtime.inbox_view import InboxView
-from poolctl.runtime.routing.overload import Overload
+from poolctl.runtime.queue_view import NO_LIMIT, ClassLimits, QueueView
+from poolctl.runtime.routing.classes import ClassTable
+from poolctl.runtime.routing.lane import Lane
+from poolctl.runtime.routing.queue import Queue
+from poolctl.runtime.routing.waiting import Waiting
 from poolctl.runtime.scoreboard import ROW, WAITING
 from poolctl.runtime.task import Asked, Peer, Task
 
-UNBOUNDED: Final = 1 << 60  # tasks
 CHOICE: Final = 256  # the oldest waiting tasks that a strategy may choose from
-
-
-class Waiting(NamedTuple):
-    """A waiting task, and the item to put into an inbox. ``holder``: a descriptor to close once the item is there; -1:
-    none."""
-
-    task: Task
-    connection: int
-    item: Any
-    fds: tuple[int, ...]
-    holder: int
 
 
 class Router:
@@ -76,13 +68,15 @@ class Router:
         self._full: set[int] = set()  # inboxes that were reported full, until ``room`` is called for them
         self._held: dict[int, deque[Waiting]] = {}  # by the index of a full inbox: entries bound to it
         self._last: dict[int, Inbox] = {}  # the inbox of a connection's last task, if there are several inboxes
-        self.waiting: deque[Waiting] = deque()
+        self.queue = Queue()
         self._sessions = affinity.inspects
         self.refuses = affinity.refuses
         self._under_way: dict[int, tuple[Task, InboxView, float]] = {}  # by connection; where the strategy observes
-        self.overload: Overload | None = None
+        self._busy: dict[int, tuple[Lane, Task]] = {}  # by connection: tasks that workers have; where there are classes
+        self._classes: ClassTable | None = None  # those of the file
+        self.refused: Waiting | None = None  # what the strategy has turned away; the front answers it
+        self._limited: Mapping[str, ClassLimits] = {}  # what the strategy says of its classes
         self.loans: Sized = ()  # all tasks that are not done, those that wait here among them
-        self.most = UNBOUNDED  # tasks in the shared inbox and with its workers
         # Asked before a task that has waited is placed: has its client left, so that it is dropped?
         self.abandoned: Callable[[Waiting], bool] | None = None
         self._choose_by(dispatch)
@@ -93,19 +87,72 @@ class Router:
         self._guard = dispatch if isinstance(dispatch, Guarded) else None
         self._chooses = "next" in self._hooks
         self.observes = "finished" in self._hooks
-        self._direct = (
-            None if self.observes or self._sessions else self._only
-        )  # where there is nothing to choose and nothing to note
+        self._classifies = "classify" in self._hooks
+        self.turns_away = "refuses" in self._hooks
+        self._hears = "served" in self._hooks
+        self._tells = bool({"next", "refuses"} & self._hooks) or self._guard is not None  # reads it ``task.kind``?
+        self._set_tracking()
+        if "begin" in self._hooks:
+            dispatch.begin(QueueView(self.queue))
         if "joined" in self._hooks:
             for inbox in self.inboxes:
                 if inbox.index not in self._vacant:
                     dispatch.joined(inbox.view)
+
+    def _set_tracking(self) -> None:
+        self.tracks = self._classifies or self._hears or self._classes is not None  # is it noted what workers have?
+        # where there is nothing to choose and nothing to note
+        self._direct = None if self.observes or self._sessions or self.tracks else self._only
+
+    def classify_by(self, classes: ClassTable | None) -> None:
+        """Put tasks into these classes, before the strategy puts the others into its own; None: there are none."""
+        queue = self.queue
+        if self._classes is not None:
+            for kind in self._classes.limits:
+                queue.open(kind, ClassLimits())
+        self._classes = classes
+        if classes is not None:
+            for kind, limits in classes.limits.items():
+                queue.open(kind, limits)
+        queue.share_out()
+        self._set_tracking()
+
+    def look(self, now: float) -> None:
+        """Hear what the strategy says of its classes, and reserve workers for them. Called when the workers have been
+        counted."""
+        queue = self.queue
+        queue.now = now
+        if "limits" in self._hooks:
+            limited = self._dispatch.limits()
+            for kind in self._limited.keys() - limited.keys():
+                queue.open(kind, ClassLimits())
+            for kind, limits in limited.items():
+                queue.open(kind, limits)
+            self._limited = limited
+        if queue.several:
+            queue.share_out()
+
+    def _lane_of(self, task: Task) -> Lane:
+        """Return the lane of a new task: that of its class in the file, or of the one that the strategy says."""
+        if self._classes is not None:
+            kind = self._classes.kind_of(task)
+            if kind is not None:
+                return self.queue.lane(kind) or self.queue.plain
+        if not self._classifies:
+            return self.queue.plain
+        kind = self._dispatch.classify(task)
+        if not kind:
+            return self.queue.plain
+        return self.queue.lane(kind) or self.queue.open(kind, ClassLimits())
 
     def choose_by(self, dispatch: Dispatch) -> list[Inbox]:
         """Have another strategy choose from now on, which uses the same inboxes. What affinity remembers stays; a
         strategy that observes hears nothing of the tasks that another one has placed. Returns the inboxes that turned
         out to be full."""
         self._under_way.clear()
+        for kind in self._limited:
+            self.queue.open(kind, ClassLimits())
+        self._limited = {}
         self._choose_by(dispatch)
         return self.retry()
 
@@ -119,9 +166,14 @@ class Router:
         return self._limit - self._kept() - sum(inbox.waiting for inbox in self.inboxes)
 
     @property
+    def crowded(self) -> bool:
+        """Whether more tasks wait here than may."""
+        return self._kept() > self._limit
+
+    @property
     def empty(self) -> bool:
         """Whether no task waits here."""
-        return not self.waiting and not self._held
+        return not self.queue.count and not self._held
 
     @property
     def load(self) -> int:
@@ -137,31 +189,46 @@ class Router:
         fds: tuple[int, ...] = (),
         holder: int = -1,
         asked: Asked | None = None,
+        line: bytes = b"",
+        descriptor: int = -1,
     ) -> list[Inbox]:
         """Put the item into an inbox, or keep it until there is room. Returns the inboxes that turned out to be full.
 
         ``connection``: unique among the connections of this front. ``holder``: the descriptor in ``fds`` that was
-        opened only for sending; it is closed once the item has left this process.
+        opened only for sending; it is closed once the item has left this process. ``line``: the request line;
+        ``descriptor``: that of the connection, if it is not among ``fds``. What the strategy turns away is in
+        ``refused``.
         """
-        only = self._direct
+        only, queue = self._direct, self.queue
         if (
             only is not None
             and self._offer
-            and not self.waiting
-            and len(self.loans) <= self.most
+            and not queue.count
+            and len(self.loans) <= queue.most
             and only.put(item, fds)
         ):
             if holder >= 0:
                 close(holder)
             return NOWHERE
-        task = Task(peer, arrived, asked, fds[0] if fds else -1)
-        entry = Waiting(task, connection, item, fds, holder)
-        if self.waiting and (self.queues or (self.pulls and self.most < UNBOUNDED)):
-            self.waiting.append(entry)  # all workers are full, and older tasks go first
-            self.row[WAITING] = len(self.waiting)
+        task = Task(peer, arrived, asked, fds[0] if fds else descriptor, line)
+        lane = queue.plain
+        if self.tracks:
+            queue.now = arrived
+            lane = self._lane_of(task)
+            if self._tells:
+                task = task._replace(kind=lane.kind)
+        entry = Waiting(task, connection, item, fds, holder, lane.index)
+        if self.turns_away and self._dispatch.refuses(task):
+            self.refused = entry
             return NOWHERE
         full: list[Inbox] = []
-        if not self._place(entry, full):
+        if queue.count and (queue.several or self.queues or (self.pulls and queue.most < NO_LIMIT)):
+            queue.add(entry)  # older tasks go first, or those of another class
+            if not queue.several:
+                self.row[WAITING] = queue.count
+                return NOWHERE
+            return self.retry()
+        if not self._place(entry, lane, full):
             # Once more: a worker thread that finished just now may have looked for waiting tasks before this one came.
             full += self.retry()
         return full
@@ -202,7 +269,7 @@ class Router:
         self._offer = tuple(each for each in self._offer if each is not inbox.view)  # even if it was the last one
         for key in [key for key, bound in self._chosen.items() if bound is inbox]:
             del self._chosen[key]
-        self.waiting.extendleft(reversed(self._held.pop(index, ())))
+        self.queue.put_back(self._held.pop(index, ()))
         if reclaim is not None:
             reclaim(inbox)
         full: list[Inbox] = []
@@ -234,8 +301,17 @@ class Router:
     def put_back(self, entries: Iterable[Waiting]) -> list[Inbox]:
         """Put tasks that no worker has taken from an inbox, oldest first, back at the head of the queue. Returns the
         inboxes that turned out to be full."""
-        self.waiting.extendleft(reversed(list(entries)))
+        self.queue.put_back([self._not_begun(entry) for entry in entries])
         return self.retry()
+
+    def _not_begun(self, entry: Waiting) -> Waiting:
+        """Return a task that a worker has not taken, in the lane that it came from."""
+        found = self._busy.pop(entry.connection, None)
+        if found is None:
+            return entry
+        lane, task = found
+        self.queue.ended(lane, task, 0.0)
+        return entry._replace(task=task, lane=lane.index)
 
     def withdraw(self, index: int) -> bool:
         """Take this inbox off the offer until ``offer_again``. Returns False, and does nothing, if no other inbox could
@@ -282,70 +358,92 @@ class Router:
             task, view, began = found
             self._dispatch.finished(task, view, now - began)
 
+    def ended(self, connection: int, seconds: float) -> None:
+        """A worker has had the last task of a connection for so many seconds; 0: unknown. Called where ``tracks``."""
+        found = self._busy.pop(connection, None)
+        if found is not None:
+            lane, task = found
+            self.queue.ended(lane, task, seconds)
+            if seconds > 0 and self._hears:
+                self._dispatch.served(task, seconds)
+
     def retry(self) -> list[Inbox]:
         """Try to place the waiting tasks, in order, after a change that may have made room. Returns the inboxes that
         turned out to be full."""
         full: list[Inbox] = []
+        queue = self.queue
         if self._chooses:
             self._let_choose(full)
         else:
-            newest = self.overload is not None and self.overload.newest_first
-            for _ in range(len(self.waiting)):
+            for _ in range(queue.count):
                 # It stays in the queue until it is placed: a worker thread that finishes meanwhile looks there.
-                entry = self.waiting[-1] if newest else self.waiting[0]
-                dropped = self.abandoned is not None and self.abandoned(entry)
-                if not dropped and not self._place(entry, full, kept=True):
+                lane = queue.next_lane(len(self.loans) - queue.count if self.pulls or queue.several else 0)
+                if lane is None:
                     break
-                if newest:
-                    self.waiting.pop()
-                else:
-                    self.waiting.popleft()
+                entry = lane.head
+                dropped = self.abandoned is not None and self.abandoned(entry)
+                if not dropped and not self._place(entry, lane, full, kept=True):
+                    break
+                queue.remove(entry)
         self.row[WAITING] = self._kept()
-        if self.overload is not None and not self.waiting:
-            self.overload.emptied()
         return full
 
+    def take_surplus(self) -> Waiting | None:
+        """Remove and return the waiting task that is refused when one too many waits."""
+        found = self.queue.take_surplus()
+        self.row[WAITING] = self._kept()
+        return found
+
     def take_late(self, now: float) -> list[Waiting]:
-        """Remove and return the tasks that have waited for too long, if the queue is overloaded. ``now``: seconds of
+        """Remove and return the tasks that have waited for too long, if their line is overloaded. ``now``: seconds of
         the clock with which tasks arrive."""
-        waiting, overload = self.waiting, self.overload
-        if overload is None or not waiting:
+        queue = self.queue
+        if not queue.count:
             return []
         held_back = self._guard is not None and any(view.load < view.capacity for view in self._offer)
         if held_back or len(self._vacant) == len(self.inboxes):
-            overload.pause(now)
+            queue.pause(now)
             return []
-        least = overload.look(now, waiting[0].task.arrived)
-        found = []
-        while waiting and waiting[0].task.arrived < least:
-            found.append(waiting.popleft())
+        found = queue.take_late(now)
         if found:
             self.row[WAITING] = self._kept()
-            if not waiting:
-                overload.emptied()
         return found
 
     def _let_choose(self, full: list[Inbox]) -> None:
         """For each inbox with room, ask the strategy which of the waiting tasks it gets."""
+        queue = self.queue
         for view in self._offer:
-            while self.waiting and view.load < view.capacity:
-                tasks = tuple(entry.task for entry in islice(self.waiting, CHOICE))
-                task = self._dispatch.next(view, tasks)
+            while queue.count and view.load < view.capacity:
+                entries = self._startable()
+                task = self._dispatch.next(view, tuple(entry.task for entry in entries)) if entries else None
                 if task is None:
                     break
-                number = next(number for number, each in enumerate(tasks) if each is task)
-                entry = self.waiting[number]
+                entry = next(each for each in entries if each.task is task)
                 inbox = self.inboxes[view.index]
                 if not self._sent(entry, inbox):
                     self._close(inbox, full)
                     break
-                del self.waiting[number]
-        if self.waiting and self._guard and self._offer and self._idle:
-            entry = self.waiting.popleft()
+                queue.remove(entry)
+        if queue.count and self._guard and self._offer and self._idle:
+            entry = queue.oldest(1)[0]
             view = self._guard.abstained(entry.task, self._offer)
-            if not self._sent(entry, self.inboxes[view.index]):
-                self.waiting.appendleft(entry)
+            if self._sent(entry, self.inboxes[view.index]):
+                queue.remove(entry)
+            else:
                 self._close(self.inboxes[view.index], full)
+
+    def _startable(self) -> list[Waiting]:
+        """Return the oldest tasks whose classes let them start, and whose clients have not left."""
+        queue, abandoned = self.queue, self.abandoned
+        found = queue.oldest(CHOICE)
+        if abandoned is not None:
+            for entry in [entry for entry in found if abandoned(entry)]:
+                queue.remove(entry)
+                found.remove(entry)
+        if not queue.several:
+            return found
+        sent = len(self.loans) - queue.count
+        return [entry for entry in found if queue.may_start(queue.lanes[entry.lane], sent)]
 
     @property
     def _idle(self) -> bool:
@@ -354,7 +452,8 @@ class Router:
 
     def sent_to(self, inbox: Inbox, connections: Iterable[int]) -> set[int]:
         """Return the connections whose last task was put into this inbox and does not wait here."""
-        kept = {entry.connection for entries in (self.waiting, *self._held.values()) for entry in entries}
+        kept = {entry.connection for entry in self.queue}
+        kept |= {entry.connection for entries in self._held.values() for entry in entries}
         sent = set(connections) - kept
         return sent if self._only is inbox else {each for each in sent if self._last.get(each) is inbox}
 
@@ -379,9 +478,9 @@ class Router:
             self._under_way.pop(connection, None)
 
     def _kept(self) -> int:
-        return len(self.waiting) + sum(map(len, self._held.values()))
+        return self.queue.count + sum(map(len, self._held.values()))
 
-    def _place(self, entry: Waiting, full: list[Inbox], *, kept: bool = False) -> bool:
+    def _place(self, entry: Waiting, lane: Lane, full: list[Inbox], *, kept: bool = False) -> bool:
         """Place an entry, or queue it. ``kept``: it is in the queue, and stays there. Returns whether it was placed."""
         key = self._affinity.key(entry.task, entry.connection) if self._remembers else None
         bound = self._chosen.pop(key, None) if key is not None else None
@@ -389,12 +488,12 @@ class Router:
             self._chosen[key] = bound  # now the newest, and the last to be forgotten
             self._put(entry, bound, full)
             return True
+        queue = self.queue
         while self._offer:
-            if self.pulls:
-                sent = len(self.loans) - len(self.waiting) + kept  # with this one
-                view = self._offer[0] if sent <= self.most else None
-            else:
-                view = self._dispatch.pick(entry.task, self._offer)
+            others = len(self.loans) - queue.count - (not kept)  # tasks that workers have or could take
+            if (self.pulls or queue.several) and not queue.may_start(lane, others):
+                break
+            view = self._offer[0] if self.pulls else self._dispatch.pick(entry.task, self._offer)
             if view is None and self._guard and not self._chooses and self._idle:
                 view = self._guard.abstained(entry.task, self._offer)
             if view is None:
@@ -405,7 +504,7 @@ class Router:
                 return True
             self._close(inbox, full)
         if not kept:
-            self.waiting.append(entry)
+            queue.add(entry)
         return False
 
     def _put(self, entry: Waiting, inbox: Inbox, full: list[Inbox]) -> None:
@@ -425,6 +524,10 @@ class Router:
             self._last[entry.connection] = inbox
         if self.observes:
             self._under_way[entry.connection] = entry.task, inbox.view, monotonic()
+        if self.tracks:
+            lane = self.queue.lanes[entry.lane]
+            self.queue.began(lane, entry.task)
+            self._busy[entry.connection] = lane, entry.task
         return True
 
     def _open(self, inbox: Inbox) -> None:

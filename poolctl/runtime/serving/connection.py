@@ -25,13 +25,14 @@ from poolctl.runtime.loop.source import AnyHandler, Delivery, Handler
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE
 from poolctl.runtime.serving.client_connection import READ_BYTES, WARNED, ClientConnection, ClientLoop
-from poolctl.runtime.serving.leaving import BROKEN, WAITED_SECONDS, left, state
+from poolctl.runtime.serving.leaving import BROKEN, WAITED_SECONDS, left
 from poolctl.runtime.serving.multiplex import begun_streams, cut_begun, multiplex
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, NEW, READING, SENDING, WAITS_FOR_REQUEST
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked
 from poolctl.runtime.system.calls import close, read, write
 from poolctl.runtime.system.poller import IN, OUT
+from poolctl.runtime.system.state import state
 from poolctl.runtime.task import NOBODY, Peer
 
 log = logging.getLogger("poolctl")

@@ -20,10 +20,11 @@ from poolctl.runtime.buffers.outbound import SecureSocket
 from poolctl.runtime.lifeline import told_to_leave
 from poolctl.runtime.listen.door import AcceptingLoop, Door
 from poolctl.runtime.loop.source import Handler, Lifeline, Source
-from poolctl.runtime.serving.leaving import WAITED_SECONDS, state
+from poolctl.runtime.serving.leaving import WAITED_SECONDS
 from poolctl.runtime.serving.phases import CLOSED, Phase
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system.poller import Poller
+from poolctl.runtime.system.state import state
 from poolctl.runtime.task import Peer
 from poolctl.runtime.timeouts import Timeouts
 

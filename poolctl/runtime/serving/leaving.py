@@ -10,7 +10,6 @@ that has only ended its sending side and waits for its response.
 
 from __future__ import annotations
 
-from select import poll as new_poll
 from typing import Final
 
 from poolctl.runtime.system.poller import ERR, HUP
@@ -25,11 +24,3 @@ def left(events: int, peer: Peer) -> bool:
     """Whether these events of a connection mean a reset: an error, or a hang-up alone, which a TLS tunnel that was
     closed reports. A hang-up of a client without a port is a unix socket that was closed in order."""
     return bool(events & ERR or (events & HUP and peer.client_port))
-
-
-def state(fd: int, mask: int = 0) -> int:
-    """Return which of ERR, HUP and the events in ``mask`` a poller would report for a connection now."""
-    poll = new_poll()
-    poll.register(fd, mask)  # an error and a hang-up are reported unasked (poll(2))
-    found = poll.poll(0)
-    return found[0][1] if found else 0

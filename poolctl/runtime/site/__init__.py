@@ -22,6 +22,7 @@ from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.listen.moves import Moves
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.loop.source import Source
+from poolctl.runtime.routing.classes import ClassTable
 from poolctl.runtime.routing.overload import OverloadLimits
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
 from poolctl.runtime.serving.health import HealthCheck
@@ -52,6 +53,9 @@ class FrontThatLends(Front, AdjustableFront, Protocol):
 
     def bound_by(self, limits: OverloadLimits | None) -> None:
         """Bound the queue of requests by time; None: by ``limits.waiting`` alone."""
+
+    def classify_by(self, classes: ClassTable | None) -> None:
+        """Put requests into these classes; None: the file has none."""
 
 
 class FrontThatHandsOver(Front, AdjustableFront, Protocol):

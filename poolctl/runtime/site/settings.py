@@ -15,6 +15,7 @@ from typing import Protocol
 
 from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.loop.errands import Errands, Sourced
+from poolctl.runtime.routing.classes import ClassTable
 from poolctl.runtime.routing.overload import OverloadLimits
 from poolctl.runtime.timeouts import Timeouts
 
@@ -30,7 +31,7 @@ class AdjustableFront(Sourced, Protocol):
 class Values:
     """What a reload can change. ``connections``, ``most``, ``waiting``: see ``SiteData``; ``dispatch``: makes the
     strategy of a front that starts, or returns the one that is made, in the thread of the front; None: as before.
-    ``overload``: the bound of the front's queue; None: there is none."""
+    ``overload``: the bound of the front's queue; ``classes``: those of its tasks; None: there is none."""
 
     timeouts: Timeouts
     connections: int
@@ -38,6 +39,7 @@ class Values:
     waiting: int
     dispatch: Callable[[], Dispatch] | None = None
     overload: OverloadLimits | None = None
+    classes: ClassTable | None = None
 
 
 @dataclass(kw_only=True)
@@ -50,6 +52,7 @@ class Settings:
     waiting: int
     dispatch: Callable[[], Dispatch]
     overload: OverloadLimits | None = None
+    classes: ClassTable | None = None
     _followers: list[Callable[[], None]] = field(default_factory=list, repr=False)
     _front: AdjustableFront | None = field(default=None, repr=False)
     _errands: Errands | None = field(default=None, repr=False)
@@ -77,7 +80,7 @@ class Settings:
         """Take these values. ``done``: called when all of this process has them, by the front if there is one."""
         self.timeouts.take(new.timeouts)
         self.connections, self.most, self.waiting = new.connections, new.most, new.waiting
-        self.overload = new.overload
+        self.overload, self.classes = new.overload, new.classes
         if new.dispatch is not None:
             self.dispatch = new.dispatch
         for call in list(self._followers):

@@ -83,6 +83,7 @@ CASES = [
     Refused(Combination(WSGI, ownership=REACTIVE, dispatch="leader"), "dispatch", "only leader/followers has a leader"),
     Refused(Combination(WSGI, ownership=REUSE, dispatch="leader"), "dispatch", "only leader/followers has a leader"),
     Refused(Combination(WSGI, ownership=REUSE, dispatch="shared-queue"), "dispatch", "the kernel chooses the worker"),
+    Refused(Combination(WSGI, ownership=ASYNC, dispatch="size-aware"), "dispatch", "learns how long the requests"),
     Refused(
         Combination(WSGI, ownership=REUSE, dispatch="least-loaded"),
         "dispatch",
@@ -187,7 +188,9 @@ def test_reasons_name_words_of_the_combination() -> None:
 
 ALLOWED = {
     # ownership, pool, threads: what of dispatch and affinity fits for an app whose protocol marks requests
-    (REACTIVE, None): {"request": {"shared-queue", "least-loaded", "round-robin", "random", "power-of-choices"}},
+    (REACTIVE, None): {
+        "request": {"shared-queue", "size-aware", "least-loaded", "round-robin", "random", "power-of-choices"}
+    },
     (ASYNC, "front"): {"connection": {"shared-queue", "least-loaded", "round-robin", "random", "power-of-choices"}},
     (ASYNC, "worker"): {"connection": {"shared-queue", "least-loaded", "round-robin", "random", "power-of-choices"}},
     (REUSE, None): {"connection": {"kernel-hash", "random", "client", "cpu"}, "client": {"client"}},

@@ -33,7 +33,7 @@ class Rig(LoopRig):
 
     def fill(self) -> None:
         """Until a task waits in the router."""
-        for _ in itertools.takewhile(lambda _: not self.router.waiting, itertools.count()):
+        for _ in itertools.takewhile(lambda _: not self.router.queue, itertools.count()):
             self.rooms.wait_for(self.router.route(PEER, 0.0, 0, BULK))
 
     def empty(self, inbox: ProcessInbox) -> None:
@@ -64,7 +64,7 @@ def test_a_full_inbox_is_waited_for_until_it_has_room(rig: Rig) -> None:
     rig.empty(inbox)
     rig.turns([(inbox.writer.fileno(), OUT)], service=None)
     assert inbox.load == rig.inboxes[1].load
-    assert not rig.router.waiting
+    assert not rig.router.queue
     assert inbox.writer.fileno() not in rig.loop.handlers
     assert rig.inboxes[0].writer.fileno() in rig.loop.handlers
 
@@ -75,7 +75,7 @@ def test_an_inbox_that_is_full_again_is_waited_for_again(rig: Rig) -> None:
     rig.turns([(fd, OUT)], service=None)  # there is no room, whatever the poller says
     assert fd in rig.loop.handlers
     assert rig.poller.waits_for(fd) == OUT
-    assert rig.router.waiting
+    assert rig.router.queue
 
 
 def test_a_room_keeps_no_drain_waiting(rig: Rig) -> None:

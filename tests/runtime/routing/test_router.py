@@ -213,10 +213,10 @@ def test_tasks_are_put_back_before_those_that_came_later(made: list[ProcessInbox
     queue = Router(SharedQueue(), Request(), made, LIMIT)
     for number in range(5):  # one for each worker; two wait in the front
         queue.route(peer("a"), 0.0, number, b"%d" % number)
-    assert [entry.item for entry in queue.waiting] == [b"3", b"4"]
+    assert [entry.item for entry in queue.queue] == [b"3", b"4"]
     back = [Waiting(Task(peer("a")), number, b"%d" % number, (), -1) for number in (1, 2)]
     queue.put_back(back)
-    assert [entry.item for entry in queue.waiting] == [b"1", b"2", b"3", b"4"]
+    assert [entry.item for entry in queue.queue] == [b"1", b"2", b"3", b"4"]
     made[0].take()
     made[0].workers[0][TAKEN] += 1
     made[0].workers[0][DONE] += 1
@@ -272,11 +272,11 @@ def test_an_inbox_that_fills_while_a_lost_task_goes_elsewhere(made: list[Process
     with way.router.elsewhere(Task(peer("a"), 0.0), 1):
         while way.send(connection=1, item=BULK) is not None:
             pass
-    assert len(way.router.waiting) == 1
+    assert len(way.router.queue) == 1
     assert way.send(connection=2) is None  # it is not on offer again before it has room
     way.empty(0)
     assert way.router.room(0) == []
-    assert not way.router.waiting
+    assert not way.router.queue
 
 
 # a worker leaves while the others go on
@@ -306,7 +306,7 @@ def test_even_the_last_inbox_on_offer_is_offered_no_longer(made: list[ProcessInb
         way.router.left(index)
     way.router.leaves(2, 1, 1)
     assert way.send() is None
-    assert len(way.router.waiting) == 1
+    assert len(way.router.queue) == 1
     assert way.router.joined(0) == []
     assert made[0].load == 1
 
@@ -373,7 +373,7 @@ def test_a_queue_takes_back_the_tasks_of_a_worker_that_leaves(made: list[Process
     queue.leaves(0, 4711, 1, reclaim)
     assert tasks(made[0]) == [END.pack(4711)]
     assert made[0].load == 0
-    assert [entry.item for entry in queue.waiting] == [b"task 0 of a queue", b"task 3 of a queue"]
+    assert [entry.item for entry in queue.queue] == [b"task 0 of a queue", b"task 3 of a queue"]
 
 
 class Listening(RoundRobin):

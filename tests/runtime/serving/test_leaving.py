@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from poolctl.runtime.serving.leaving import left, state
+from poolctl.runtime.serving.leaving import left
 from poolctl.runtime.system.poller import ERR, HUP, IN, OUT
+from poolctl.runtime.system.state import state
 from poolctl.runtime.task import Peer
 
 TCP = Peer("192.0.2.1", "40000", "192.0.2.2", "80")

@@ -128,7 +128,7 @@ class HandingFront(Loop[None], ABC):
     def _patience(self) -> float | None:
         # While a worker has a turn the listener need not be checked: the worker's record will wake this loop. If the
         # worker is killed before it writes one, the sweep notices.
-        if self.turns or (self.router.waiting and not self.draining):
+        if self.turns or (self.router.queue.count and not self.draining):
             return SWEEP_SECONDS
         return super()._patience()
 

@@ -112,6 +112,7 @@ class AsyncTaskExecutor(ABC, Generic[L]):
         self._start = started(self.events, self.lifespan)
         life.when_ended(partial(log_tasks, self.events, get_ident()))
         self._own: set[int] = set()  # the descriptors of its poller
+        self.took = 0.0  # seconds of the request that is given back
         forked.register(self)
 
     def descriptors(self) -> set[int]:
@@ -358,6 +359,7 @@ class AsyncTaskExecutor(ABC, Generic[L]):
         # first: a front that is woken by the returned connection may look for an idle worker
         service.row[DONE] += 1
         keep = keep and lent.presence is not Presence.GONE and not lent.last
+        self.took = monotonic() - lent.started / 1e9
         self.give_back(lent, lent.ticket, keep, reuse=reuse)
         slot.row[TICKET] = 0
         return slot
@@ -387,13 +389,15 @@ class AsyncProcessExecutor(AsyncTaskExecutor[bytes]):
         events: asyncio.AbstractEventLoop | None = None,
         *,
         shared: bool = False,
+        timed: bool = False,
     ) -> None:
         super().__init__(inbox.reader.fileno(), service, slots, timeouts, life, sessions, events, shared=shared)
         self._take = inbox.take
         self._returns = returns.writer
         self._servers = [(listener.server_host, listener.server_port) for listener in listeners]
         self._doors = [listener.door for listener in listeners]
-        self._way_back = ProcessTaskExecutor(inbox, service, listeners, returns).give_back
+        self._way_back = ProcessTaskExecutor(inbox, service, listeners, returns)
+        self._timed = timed
         # Conversations that no request uses now: clients of a unix socket introduce themselves alike.
         self._known: dict[bytes, StreamingConversation] = {}
 
@@ -437,7 +441,7 @@ class AsyncProcessExecutor(AsyncTaskExecutor[bytes]):
             if len(self._known) >= KNOWN_CONVERSATIONS:
                 self._known.clear()
             self._known[lent.lender] = lent.conversation
-        self._way_back(ticket, keep, lent)
+        self._way_back.give_back(ticket, keep, lent, self.took if self._timed else 0.0)
 
 
 class AsyncThreadExecutor(AsyncTaskExecutor[HeldConnection]):
@@ -472,4 +476,4 @@ class AsyncThreadExecutor(AsyncTaskExecutor[HeldConnection]):
     def give_back(self, lent: LentRequest[HeldConnection], ticket: int, keep: bool, *, reuse: bool) -> None:
         if not reuse:
             lent.lender.conversation = None
-        self._front.give_back(lent.lender, ticket, keep, lent.outbound)
+        self._front.give_back(lent.lender, ticket, keep, lent.outbound, self.took)

@@ -1,11 +1,12 @@
 """The queue of a front that lends requests: how many tasks lie ready for workers, and which are dropped.
 
-    lent --> [ router.waiting ] --> shared inbox, ``flow.most`` tasks --> workers
+    lent --> [ router.queue ] --> shared inbox, ``flow.most`` tasks --> workers
                 |  |
                 |  +-- its client has left, when its turn comes: dropped
                 +-- in an overload, older than the target: 503 with Retry-After
 
-Without ``overload`` the shared inbox takes all tasks, and nothing waits here but for want of room there.
+Without ``overload`` and without classes the shared inbox takes all tasks, and nothing waits here but for want of room
+there.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from typing import Any, Protocol
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
 from poolctl.runtime.protocol import Protocol as Spoken
 from poolctl.runtime.protocol.output import Presence
+from poolctl.runtime.queue_view import NO_LIMIT
 from poolctl.runtime.routing.flow import Flow
-from poolctl.runtime.routing.overload import OVERLOADED, Overload, OverloadLimits
+from poolctl.runtime.routing.overload import OVERLOADED, OverloadLimits
 from poolctl.runtime.routing.room import Rooms
-from poolctl.runtime.routing.router import UNBOUNDED, Router, Waiting
-from poolctl.runtime.serving.leaving import LEFT_EARLY, WAITED_SECONDS, left, state
+from poolctl.runtime.routing.router import Router
+from poolctl.runtime.routing.waiting import Waiting
+from poolctl.runtime.serving.leaving import LEFT_EARLY, WAITED_SECONDS, left
 from poolctl.runtime.system.poller import RDHUP
+from poolctl.runtime.system.state import state
 
 
 class QueueingFront(Protocol):
@@ -59,37 +63,54 @@ class BoundedQueue:
 
     def bound_by(self, limits: OverloadLimits | None) -> None:
         """Bound the queue by time; None: by ``limits.waiting`` alone."""
-        router = self.front.router
+        queue = self.front.router.queue
+        queue.bound_by(limits)
         if limits is None:
-            router.overload, router.most = None, UNBOUNDED
+            queue.most = NO_LIMIT
             self.front.rooms.retry()
-        elif router.overload is None:
-            router.overload = Overload(limits)
-        else:
-            router.overload.limits = limits
 
     def measure(self) -> None:
         """Find out how fast workers are, and so how many tasks may lie ready in a shared inbox."""
         front, flow = self.front, self.flow
         router = front.router
-        if router.overload is not None:
-            looked = flow.look(front.now, len(front.lent) - len(router.waiting))
-            router.overload.service = flow.service
-            if router.pulls and flow.ready:
-                router.most = flow.most
-            if looked:  # there may be more workers, or requests take less time
-                front.rooms.retry()
+        queue = router.queue
+        if queue.limits is None and not router.tracks:
+            return
+        looked = flow.look(front.now, len(front.lent) - queue.count)
+        if not queue.several and queue.plain.overload is not None:
+            queue.plain.overload.service = flow.service
+        if flow.ready:
+            queue.slots = flow.ready + flow.away
+            if router.pulls:
+                queue.most = flow.most
+        if looked:  # there may be more workers, or requests take less time
+            if router.tracks:
+                router.look(front.now)
+            front.rooms.retry()
 
     def look(self) -> None:
         """Refuse tasks that have waited for too long in an overload."""
         self.measure()
         front = self.front
+        if front.router.queue.several:
+            front.router.queue.now = front.now
+            front.rooms.retry()  # what is spared for others may be used by now
         late = front.router.take_late(front.now)
         if late:
-            front.protocol.retry_after = self.flow.seconds_for(len(front.router.waiting) + len(late))
+            front.protocol.retry_after = self.flow.seconds_for(front.router.queue.count + len(late))
             for entry in late:
                 self._drop(entry, 503)
             front.protocol.retry_after = 1
+
+    def refuse(self, full: bool) -> None:
+        """Refuse the task that the strategy has turned away; or if there is none, and the last one was one too many
+        (``full``: no more might wait before it came), one of the longest line."""
+        router = self.front.router
+        entry, router.refused = router.refused, None
+        if entry is None and full and router.crowded:
+            entry = router.take_surplus()
+        if entry is not None:
+            self._drop(entry, 503)
 
     def _abandoned(self, entry: Waiting) -> bool:
         """Drop a task that has waited if its client has left: with a reset, or in an overload with an end of file,
@@ -100,7 +121,8 @@ class BoundedQueue:
             return False
         events = state(client.fd, RDHUP)
         gone = client.presence is Presence.GONE or left(events, client.peer)
-        overload = front.router.overload
+        queue = front.router.queue
+        overload = queue.lanes[entry.lane].overload
         if not gone and overload is not None and overload.state is OVERLOADED:
             gone = client.presence is Presence.ENDED or bool(events & RDHUP)
         if gone:

@@ -38,6 +38,8 @@ from poolctl.runtime.channels.parcel import (
     RECORD,
     TICKET_KEPT,
     TICKET_MISSED,
+    TIME_SHIFT,
+    code_of,
     introduced,
 )
 from poolctl.runtime.channels.returns import Returns
@@ -48,12 +50,13 @@ from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import Threa
 from poolctl.runtime.ownership.half_sync_half_reactive.turns import Step, Turns
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE, SINCE, TAKEN, TICKET
-from poolctl.runtime.serving.leaving import LEFT_EARLY, WAITED_SECONDS, left, state
+from poolctl.runtime.serving.leaving import LEFT_EARLY, WAITED_SECONDS, left
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked
 from poolctl.runtime.system.channel import LEVEL, RIGHTS
 from poolctl.runtime.system.interrupt import end_reads, interrupt
 from poolctl.runtime.system.poller import epoll
+from poolctl.runtime.system.state import state
 
 log = logging.getLogger("poolctl")
 # Numbers, since enums are slow to convert.
@@ -150,7 +153,8 @@ def alone() -> tuple[Iterator[None]]:
 
 class ProcessTaskExecutor:
     """Serves tasks of clients of a front in another process. ``listeners``: those of all addresses; ``turns``: those of
-    the threads of this process, if they take turns; ``shared``: other processes take from the inbox too."""
+    the threads of this process, if they take turns; ``shared``: other processes take from the inbox too; ``timed``: the
+    front is told how long each task has taken."""
 
     def __init__(
         self,
@@ -161,8 +165,10 @@ class ProcessTaskExecutor:
         turns: Turns | None = None,
         *,
         shared: bool = False,
+        timed: bool = False,
     ) -> None:
         self._inbox = inbox
+        self._timed = timed
         self._shared = SharedReader(inbox) if shared and epoll is not None else None
         self._service = service
         self._servers = [(listener.server_host, listener.server_port) for listener in listeners]
@@ -264,15 +270,18 @@ class ProcessTaskExecutor:
         out.began = False
         intro = message[HEAD.size : start]
         conversation = self._known.get(intro) or self._meet(intro)
-        if monotonic() - sent > WAITED_SECONDS and left_early(self._service, fd, conversation, data):
+        began, seconds = monotonic(), 0.0
+        if began - sent > WAITED_SECONDS and left_early(self._service, fd, conversation, data):
             keep = False
         else:
             keep = execute(self._service, conversation, out, data, flags)
+            if self._timed:
+                seconds = monotonic() - began
         if not keep:
             self._known.pop(intro, None)
         # First: a front that is woken by the returned connection may look for an idle worker.
         self._service.row[DONE] += 1
-        self.give_back(ticket, keep, out)
+        self.give_back(ticket, keep, out, seconds)
 
     def _miss(self, ticket: int, fds: Sequence[int]) -> None:
         """The connection did not arrive (unix(7), SCM_RIGHTS): report it to the front, which has a copy and answers."""
@@ -283,9 +292,11 @@ class ProcessTaskExecutor:
         log.error("cannot serve a request: out of file descriptors; %s", NO_DESCRIPTOR)
         self._tell(ticket << 2 | TICKET_MISSED)
 
-    def give_back(self, ticket: int, keep: bool, out: Sending) -> None:
+    def give_back(self, ticket: int, keep: bool, out: Sending, seconds: float = 0.0) -> None:
         """Give the connection back. The record comes last: when the front reads it, this process no longer has a copy
-        of the descriptor."""
+        of the descriptor. ``seconds``: how long the worker has had the task; 0: the front is not told."""
+        if seconds > 0:
+            ticket |= code_of(seconds) << TIME_SHIFT - 2
         if out.outbound is not None:
             if self._leave(ticket << 2 | keep * TICKET_KEPT, out.outbound):
                 close(out.fd)
@@ -353,17 +364,16 @@ class ThreadTaskExecutor:
             client, ticket, flags, sent, data = item
             row[TAKEN] += 1
             keep = False
+            began = monotonic()
             try:
                 if client.conversation is None:
                     client.conversation = client.door.conversation(client.peer)
                 out.fd = client.fd
                 out.outbound = None
                 out.began = False
-                if not (
-                    monotonic() - sent > WAITED_SECONDS and left_early(service, client.fd, client.conversation, data)
-                ):
+                if not (began - sent > WAITED_SECONDS and left_early(service, client.fd, client.conversation, data)):
                     keep = execute(service, client.conversation, out, data, flags)
             except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
                 service.fault(error, "a request failed; closing its connection")
             row[DONE] += 1
-            give_back(client, ticket, keep, out.outbound)
+            give_back(client, ticket, keep, out.outbound, monotonic() - began)

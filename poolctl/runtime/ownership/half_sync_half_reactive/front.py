@@ -19,7 +19,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from mypy_extensions import mypyc_attr
 
@@ -36,10 +36,12 @@ from poolctl.runtime.ownership.half_sync_half_reactive.bounded_queue import Boun
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.protocol.output import Presence
+from poolctl.runtime.routing.classes import ClassTable
 from poolctl.runtime.routing.flow import FLOW_SECONDS
 from poolctl.runtime.routing.overload import OverloadLimits
 from poolctl.runtime.routing.room import Rooms
-from poolctl.runtime.routing.router import Router, Waiting
+from poolctl.runtime.routing.router import Router
+from poolctl.runtime.routing.waiting import Waiting
 from poolctl.runtime.scoreboard import OPEN
 from poolctl.runtime.serving.health import HealthCheck
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED
@@ -47,6 +49,9 @@ from poolctl.runtime.site.settings import Settings
 from poolctl.runtime.system.poller import Poller
 from poolctl.runtime.task import Peer, Task
 from poolctl.runtime.timeouts import Timeouts
+
+LOOK_AGAIN_SECONDS: Final = 0.02  # between two looks at what waits, where classes may start after a time
+FIRST_LINE_BYTES: Final = 8192  # of a request in which its first line is looked for
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -91,6 +96,7 @@ class LendingFront(AcceptingLoop[None], ABC):
         self.limit_to(settings.at_once)
         self.waiting = settings.waiting
         self.router.limit_to(settings.waiting)
+        self.classify_by(settings.classes)
         self.bound_by(settings.overload)
         if dispatch is not None:
             self.rooms.wait_for(self.router.choose_by(dispatch))
@@ -100,6 +106,10 @@ class LendingFront(AcceptingLoop[None], ABC):
     def bound_by(self, limits: OverloadLimits | None) -> None:
         """Bound the queue by time; None: by ``limits.waiting`` alone."""
         self.queue.bound_by(limits)
+
+    def classify_by(self, classes: ClassTable | None) -> None:
+        """Put requests into these classes; None: the file has none."""
+        self.router.classify_by(classes)
 
     def welcome(self, listener: Listener) -> None:
         """Accept the connections of a listener."""
@@ -134,8 +144,8 @@ class LendingFront(AcceptingLoop[None], ABC):
 
     def lend(self, client: HeldConnection, request: bytes | BinaryIO) -> None:
         """Lend a connection with a complete request to a worker, or answer 503 if too many tasks wait."""
-        lent = self.lent
-        full = len(lent) >= self.waiting and self.router.free <= 0
+        lent, router = self.lent, self.router
+        full = len(lent) >= self.waiting and router.free <= 0
         if (full or self.inspects) and self._answered(client, request, full):
             return
         ticket = next(self.tickets)
@@ -155,7 +165,10 @@ class LendingFront(AcceptingLoop[None], ABC):
             lent.pop(ticket, None)
             self.expected_back.discard(ticket)
             client.ticket = 0
+            router.ended(id(client), 0.0)
             raise
+        if full or router.refused is not None:
+            self.queue.refuse(full)
 
     def _answered(self, client: HeldConnection, request: bytes | BinaryIO, full: bool) -> bool:
         """Answer a request that is not to be lent: a health check, one too many, or one of a session that has ended.
@@ -163,7 +176,7 @@ class LendingFront(AcceptingLoop[None], ABC):
         if self.check is not None and self.check.asked_in(request):
             self._answer_checks(client, request, self.check)
             return True
-        if full:
+        if full and not self.router.queue.several:
             client.turn_away(503, line=client.framer.taken)
             return True
         if self.router.refuses and not self.router.knows(Task(client.peer, self.now, client.framer.asked)):
@@ -185,11 +198,24 @@ class LendingFront(AcceptingLoop[None], ABC):
         else:
             self.lend(client, following)
 
+    def line_of(self, client: HeldConnection, request: bytes | BinaryIO) -> bytes:
+        """Return the request line of the request that was just taken; empty if nobody reads it."""
+        if not self.router.tracks:
+            return b""
+        if line := client.framer.taken:
+            return line  # not known once more bytes have come
+        head = (
+            request[:FIRST_LINE_BYTES]
+            if isinstance(request, bytes)
+            else os.pread(request.fileno(), FIRST_LINE_BYTES, 0)
+        )
+        return head.partition(b"\r\n")[0]
+
     # tasks that wait here
 
     def after_events(self, service: None) -> None:
         super().after_events(service)
-        if self.router.waiting:
+        if self.router.queue.count:
             self.queue.look()
 
     def _sweep(self, now: float, service: None) -> None:
@@ -210,8 +236,9 @@ class LendingFront(AcceptingLoop[None], ABC):
 
     def _patience(self) -> float | None:
         patience = super()._patience()
-        if self.router.waiting:
-            return FLOW_SECONDS if patience is None else min(patience, FLOW_SECONDS)
+        if self.router.queue.count:
+            pause = LOOK_AGAIN_SECONDS if self.router.queue.several else FLOW_SECONDS
+            return pause if patience is None else min(patience, pause)
         return SWEEP_SECONDS if patience is None and self.lent else patience
 
     def _drained(self, quiet: bool, service: None) -> None:
@@ -272,6 +299,7 @@ class LendingFront(AcceptingLoop[None], ABC):
         self.expected_back.discard(ticket)
         client = self.lent.pop(ticket, None)
         if client is not None:
+            self.router.ended(id(client), 0.0)
             if self.tells:
                 self.router.finished(id(client), monotonic())
             client.ticket = 0

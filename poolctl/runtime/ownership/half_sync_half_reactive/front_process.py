@@ -34,7 +34,8 @@ from poolctl.runtime.ownership.half_sync_half_reactive.recount import Recount
 from poolctl.runtime.ownership.half_sync_half_reactive.sessions import INDEX, SESSION_BYTES
 from poolctl.runtime.ownership.half_sync_half_reactive.untaken import LATE_SECONDS, Computing, TakingTurns, Untaken
 from poolctl.runtime.protocol import Protocol
-from poolctl.runtime.routing.router import Router, Waiting
+from poolctl.runtime.routing.router import Router
+from poolctl.runtime.routing.waiting import Waiting
 from poolctl.runtime.system.channel import DONTWAIT
 from poolctl.runtime.system.poller import Poller
 from poolctl.runtime.task import Task
@@ -159,7 +160,7 @@ class ProcessLendingFront(LendingFront):
         for recount in self.recounts:
             recount.suspects -= tickets
         self.rooms.wait_for(self.router.put_back(untaken))
-        if self.router.waiting:
+        if self.router.queue.count:
             self._watch()
 
     def expect_back(self, client: HeldConnection) -> bool:
@@ -183,21 +184,24 @@ class ProcessLendingFront(LendingFront):
     def _send(self, client: HeldConnection, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
         if self.untaken is not None:
             self.untaken.quiet = False
+        line = self.line_of(client, request)
         if isinstance(request, bytes):
             intro = client.intro
             if self._packs and client.framer.packs and (packed := client.framer.packed(request)) is not None:
                 request = packed
                 flags |= FLAG_PACKED
             item = HEAD.pack(ticket, flags, len(intro), client.came) + intro + request
-            full = self.router.route(client.peer, self.now, id(client), item, (client.fd,), -1, client.framer.asked)
+            full = self.router.route(
+                client.peer, self.now, id(client), item, (client.fd,), -1, client.framer.asked, line
+            )
         else:
             item = HEAD.pack(ticket, flags | FLAG_FILE, len(client.intro), client.came) + client.intro
             with request:
                 file = os.dup(request.fileno())
             full = self.router.route(
-                client.peer, self.now, id(client), item, (client.fd, file), file, client.framer.asked
+                client.peer, self.now, id(client), item, (client.fd, file), file, client.framer.asked, line
             )
         if full:
             self.rooms.wait_for(full)
-        if self.router.waiting:
+        if self.router.queue.count:
             self._watch()  # a returned connection means a less busy worker, for which the waiting tasks wait

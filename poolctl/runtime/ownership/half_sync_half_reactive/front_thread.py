@@ -19,7 +19,8 @@ from poolctl.runtime.loop.source import Source
 from poolctl.runtime.ownership.half_sync_half_reactive.front import LendingFront
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
 from poolctl.runtime.protocol import Protocol
-from poolctl.runtime.routing.router import Router, Waiting
+from poolctl.runtime.routing.router import Router
+from poolctl.runtime.routing.waiting import Waiting
 from poolctl.runtime.system.channel import DONTWAIT, channel
 from poolctl.runtime.system.poller import Poller
 from poolctl.runtime.timeouts import Timeouts
@@ -42,6 +43,7 @@ class ThreadLendingFront(LendingFront):
     ) -> None:
         super().__init__(lifeline, protocol, router, timeouts, limit, waiting, clock=clock, poller=poller)
         self.sessions: deque[tuple[str, int]] = deque()  # (key, index of the inbox) of sessions that workers have begun
+        self._ended: deque[tuple[int, float]] = deque()  # (connection, seconds) of tasks that threads have ended
         self._back: deque[tuple[int, bool, Outbound | None]] = deque()
         # Kept here too: a worker may ring after the front has taken everything back and dropped its handlers.
         self._bell, self._heard = channel()
@@ -56,8 +58,17 @@ class ThreadLendingFront(LendingFront):
 
     def before_events(self) -> None:
         """Bind the sessions that workers have begun, before reading from clients."""
+        if self._ended:
+            self.settle()
+            self.rooms.retry()
         while self.sessions:
             self.router.bind(*self.sessions.popleft())
+
+    def settle(self) -> None:
+        """Count the tasks that threads have ended."""
+        ended, router = self._ended, self.router
+        while ended:
+            router.ended(*ended.popleft())
 
     def ticket_of(self, item: tuple[HeldConnection, int, int, float, bytes | BinaryIO]) -> int:
         return item[1]
@@ -68,19 +79,28 @@ class ThreadLendingFront(LendingFront):
             request.close()
 
     def _send(self, client: HeldConnection, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
-        asked = client.framer.asked
+        asked, line = client.framer.asked, self.line_of(client, request)
         item = client, ticket, flags, client.came, request
-        self.router.route(client.peer, self.now, id(client), item, (), -1, asked)
+        if self.router.tracks:
+            self.settle()
+        self.router.route(client.peer, self.now, id(client), item, (), -1, asked, line, client.fd)
+        if self._ended and self.router.queue.count:  # a thread has ended one before it could see that this one waits
+            self.settle()
+            self.rooms.retry()
 
-    def give_back(self, client: HeldConnection, ticket: int, keep: bool, rest: Outbound | None) -> None:
-        """Take a connection back; called by the worker thread that served it."""
+    def give_back(
+        self, client: HeldConnection, ticket: int, keep: bool, rest: Outbound | None, seconds: float = 0.0
+    ) -> None:
+        """Take a connection back; called by the worker thread that served it, for so many seconds; 0: unknown."""
+        if self.router.tracks:
+            self._ended.append((id(client), seconds))
         if keep and rest is None:
             client.since = monotonic()
             client.ticket = 0  # from here on the connection belongs to the front, which checks the ticket
             if ticket not in self.expected_back:
                 # First: the front counts what is lent after it has queued a task, so that one of both sees the other.
                 self.lent.pop(ticket, None)
-                if not self.router.waiting:
+                if not self.router.queue.count:
                     return
                 self.lent[ticket] = client
         self._back.append((ticket, keep, rest))
@@ -92,7 +112,7 @@ class Back(Source[None]):
     """The bell of the queue in which connections come back."""
 
     def __init__(
-        self, front: LendingFront, heard: socket.socket, back: deque[tuple[int, bool, Outbound | None]]
+        self, front: ThreadLendingFront, heard: socket.socket, back: deque[tuple[int, bool, Outbound | None]]
     ) -> None:
         self.front = front
         self.heard = heard
@@ -102,5 +122,6 @@ class Back(Source[None]):
     def on_event(self, events: int, service: None) -> None:
         with contextlib.suppress(BlockingIOError):  # an earlier ring has brought what this one was for
             self.heard.recv(1, DONTWAIT)
+        self.front.settle()
         while self.back:
             self.front.returned(*self.back.popleft())

@@ -24,11 +24,12 @@ from poolctl.runtime.protocol.output import ENDED, GONE, HERE
 from poolctl.runtime.routing.router import Router
 from poolctl.runtime.scoreboard import CUT
 from poolctl.runtime.serving.client_connection import READ_BYTES, WARNED, ClientConnection, ClientLoop
-from poolctl.runtime.serving.leaving import BROKEN, left, state
+from poolctl.runtime.serving.leaving import BROKEN, left
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, NEW, READING, SENDING
 from poolctl.runtime.serving.stream_limit import log_cut
 from poolctl.runtime.system.calls import close, read
 from poolctl.runtime.system.poller import IN, OUT
+from poolctl.runtime.system.state import state
 from poolctl.runtime.task import Peer
 
 AHEAD_BYTES: Final = 262144  # bytes that a client may send ahead while its connection is lent

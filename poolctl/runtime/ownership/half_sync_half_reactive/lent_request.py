@@ -17,9 +17,9 @@ from poolctl.runtime.ownership.half_sync_half_reactive.first_byte import FirstBy
 from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
 from poolctl.runtime.protocol.output import Presence
-from poolctl.runtime.serving.leaving import state
 from poolctl.runtime.serving.request_line import line_of
 from poolctl.runtime.serving.service import REQUEST, Service, Work
+from poolctl.runtime.system.state import state
 from poolctl.runtime.timeouts import Timeouts
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from poolctl.runtime.buffers.outbound import FILES, RANGES, Outbound
 from poolctl.runtime.channels.inbox import FD
-from poolctl.runtime.channels.parcel import PART, RECORD, TICKET_KEPT, TICKET_MISSED
+from poolctl.runtime.channels.parcel import PART, RECORD, TICKET_KEPT, TICKET_MASK, TICKET_MISSED, TIME_SHIFT, TIMES
 from poolctl.runtime.loop.source import NO_DESCRIPTOR, Source
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
 from poolctl.runtime.routing.room import Rooms
@@ -67,7 +67,7 @@ class Records(Source[None]):
 
     def on_event(self, events: int, service: None) -> None:
         front = self.front
-        if not self.collect() or not (front.expected_back or front.router.waiting):
+        if not self.collect() or not (front.expected_back or front.router.queue.count):
             front.remove(self)
 
     def collect(self) -> bool:
@@ -79,8 +79,12 @@ class Records(Source[None]):
             return True
         front = self.front
         lent, expected, now = front.lent, front.expected_back, front.now
+        router = front.router
+        tracks = router.tracks
         for (record,) in RECORD.iter_unpack(data):
-            ticket = record >> 2
+            ticket = record >> 2 & TICKET_MASK
+            if tracks and ticket in lent:
+                router.ended(id(lent[ticket]), TIMES[record >> TIME_SHIFT])
             if not record & TICKET_KEPT or (expected and ticket in expected):
                 if record & TICKET_MISSED:
                     front.died(ticket, began=False, status=503)
@@ -126,15 +130,18 @@ class Leftovers(Source[None]):
             self.front.remove(self)  # the mold and all workers are dead; the urgent pipe ends too
             return
         (record,) = RECORD.unpack_from(message)
+        ticket = record >> 2 & TICKET_MASK
+        if self.front.router.tracks and ticket in self.front.lent:
+            self.front.router.ended(id(self.front.lent[ticket]), TIMES[record >> TIME_SHIFT])
         files = descriptors(ancillary)
         if truncated & socket.MSG_CTRUNC:
             for file in files:
                 close(file)
             log.error("dropped the rest of a response: out of file descriptors; %s", NO_DESCRIPTOR)
-            self.front.died(record >> 2, began=True)
+            self.front.died(ticket, began=True)
             return
         rest = Outbound.of_parts(list(PART.iter_unpack(message[RECORD.size :])), files)
-        if record >> 2 in self.front.lent:
-            self.front.returned(record >> 2, bool(record & TICKET_KEPT), rest)
+        if ticket in self.front.lent:
+            self.front.returned(ticket, bool(record & TICKET_KEPT), rest)
         else:
             rest.close()  # the front that lent it is dead, and its client's connection with it

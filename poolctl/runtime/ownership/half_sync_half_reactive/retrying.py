@@ -28,8 +28,9 @@ from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import He
 from poolctl.runtime.protocol.http.line import IDEMPOTENT, idempotent
 from poolctl.runtime.protocol.output import GONE
 from poolctl.runtime.scoreboard import RETRIED
-from poolctl.runtime.serving.leaving import left, state
+from poolctl.runtime.serving.leaving import left
 from poolctl.runtime.serving.phases import CLOSED
+from poolctl.runtime.system.state import state
 from poolctl.runtime.task import Task
 
 log = logging.getLogger("poolctl")
@@ -102,6 +103,7 @@ class RetryingFront(ProcessLendingFront):
         if self.tells:
             self.router.finished(id(client), monotonic())
         client.ticket = 0
+        self.router.ended(id(client), 0.0)
         try:
             with self.router.elsewhere(Task(client.peer, self.now, client.framer.asked, client.fd), id(client)):
                 self.lend(client, request)

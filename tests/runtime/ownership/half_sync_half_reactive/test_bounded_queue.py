@@ -11,9 +11,9 @@ from harness.phase_rig import row
 from harness.process_front_rig import GET, ProcessFrontRig
 
 from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
+from poolctl.runtime.queue_view import NO_LIMIT
 from poolctl.runtime.routing.flow import FLOW_SECONDS
 from poolctl.runtime.routing.overload import OVERLOADED, PATIENCE_TARGETS, OverloadLimits
-from poolctl.runtime.routing.router import UNBOUNDED
 from poolctl.runtime.scoreboard import DONE, LEAVING, READY, SENT, STATE, TAKEN, WAITING
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED
 
@@ -33,7 +33,7 @@ class Rig:
         self.front.bound_by(OverloadLimits(target=TARGET))
         self.front.queue.flow.service = STEP  # as measured before
         self.front.queue.measure()
-        assert self.router.most == 1
+        assert self.router.queue.most == 1
 
     def ask(self) -> Client:
         client = self.made.client()
@@ -42,7 +42,8 @@ class Rig:
 
     @property
     def overloaded(self) -> bool:
-        return self.router.overload is not None and self.router.overload.state is OVERLOADED
+        overload = self.router.queue.plain.overload
+        return overload is not None and overload.state is OVERLOADED
 
     def flood(self) -> None:
         """More clients come than are answered, until that is an overload."""
@@ -66,8 +67,8 @@ class Rig:
 
     @property
     def waiting(self) -> int:
-        assert self.router.row[WAITING] == len(self.router.waiting)
-        return len(self.router.waiting)
+        assert self.router.row[WAITING] == len(self.router.queue)
+        return len(self.router.queue)
 
 
 @pytest.fixture(params=["process", "thread"])
@@ -97,7 +98,7 @@ def test_without_a_bound_nothing_waits_here(rig: Rig) -> None:
     assert rig.waiting == 1
     rig.front.bound_by(None)
     assert rig.waiting == 0
-    assert rig.router.most == UNBOUNDED
+    assert rig.router.queue.most == NO_LIMIT
     rig.ask()
     assert rig.waiting == 0
 
@@ -116,7 +117,7 @@ def test_in_an_overload_the_newest_go_first_and_the_late_are_refused(rig: Rig) -
     rig.answer(served)
     assert rig.waiting == left
     assert newest.phase is ANSWERING
-    assert id(newest.connection) not in [entry.connection for entry in rig.router.waiting]
+    assert id(newest.connection) not in [entry.connection for entry in rig.router.queue]
 
 
 def test_an_overload_that_comes_back_is_noticed_sooner(rig: Rig) -> None:
@@ -200,7 +201,7 @@ def test_when_requests_take_less_time_more_of_them_lie_ready(rig: Rig) -> None:
     inbox.row[SENT] += 10_000
     inbox.workers[0][DONE] += 10_000
     rig.past(2 * FLOW_SECONDS)
-    assert rig.router.most > 5
+    assert rig.router.queue.most > 5
     assert rig.waiting == 0
 
 

@@ -264,11 +264,11 @@ def test_what_lies_in_the_inbox_of_a_dead_worker_goes_to_another(make: Callable[
 def test_reclaimed_tasks_are_first_in_the_queue_again(make: Callable[..., ProcessFrontRig]) -> None:
     rig = make(inboxes=2)  # a shared queue: it is in the front
     first, second, third = rig.lent(), rig.lent(), rig.lent()
-    assert [len(rig.router.waiting), *(inbox.waiting for inbox in rig.inboxes)] == [1, 1, 1]
+    assert [len(rig.router.queue), *(inbox.waiting for inbox in rig.inboxes)] == [1, 1, 1]
     rig.inboxes[0].put(HEAD.pack(12345, 0, 0, 0.0), (0,))  # of a front that died
     rig.notice(DIED_IDLE, 0)
     rig.notice(INBOX_LEFT, 0)
-    assert [parcel.item[: HEAD.size] for parcel in rig.router.waiting] == [
+    assert [parcel.item[: HEAD.size] for parcel in rig.router.queue] == [
         HEAD.pack(each.ticket, flags, len(each.connection.intro), rig.clock.now)
         for each, flags in ((first, FLAG_PACKED), (third, 0))  # the head of the third is known by then
     ]

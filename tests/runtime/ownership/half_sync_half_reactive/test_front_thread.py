@@ -101,9 +101,9 @@ def test_one_that_is_expected_back_wakes_the_front(rig: FrontRig) -> None:
 
 def test_a_front_in_which_tasks_wait_is_woken(rig: FrontRig) -> None:
     client = lent(rig)
-    rig.router.waiting.append(object())  # type: ignore[arg-type]
+    rig.router.queue.count = 1
     give_back(rig, client, client.ticket)
-    rig.router.waiting.clear()
+    rig.router.queue.count = 0
     assert rings(rig)
     assert client.phase is IDLE
 

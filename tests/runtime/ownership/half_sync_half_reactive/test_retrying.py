@@ -331,7 +331,7 @@ def test_behind_the_requests_that_wait(make_retrying: Callable[..., RetryRig]) -
     assert ticket == first.ticket
     rig.die(ticket)
     rig.notice(INBOX_LEFT, 0)
-    assert [HEAD.unpack_from(each.item)[0] for each in rig.router.waiting] == [third.ticket, first.ticket]
+    assert [HEAD.unpack_from(each.item)[0] for each in rig.router.queue] == [third.ticket, first.ticket]
     assert rig.answer(1) == GET
     assert second.phase is IDLE
     assert rig.take(1)[0] == third.ticket

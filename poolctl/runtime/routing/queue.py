@@ -1,0 +1,242 @@
+"""The queue in the front: a lane for each class of tasks, and which task goes next.
+
+    task -- its class --> lane "/login"    | task task          reserve: 1 -- kept free for it
+                          lane "/v1/chat"  | task task task     most: 6   --- at most so many with workers
+                          lane ""          | task task task     all others
+
+A task may start while its lane has fewer than ``most`` tasks with workers, and while it leaves free what is reserved
+for other lanes and not used by them. Among the lanes that may start, the one with the highest priority goes first, of
+equal ones that with the oldest task. A lane whose oldest task has been waiting for too long (``Lane.patience``) goes
+before all others, so a priority delays, and never starves.
+
+Which worker is free does not matter: to keep two workers for a class means to let all others together have two less.
+So a shared inbox will do, and no worker is bound to a class.
+
+Without classes there is one lane, without limits. Pure: no clock, no sockets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from poolctl.runtime.queue_view import NO_LIMIT, ClassLimits
+from poolctl.runtime.routing.lane import Lane
+from poolctl.runtime.routing.overload import OverloadLimits
+from poolctl.runtime.routing.waiting import Waiting
+from poolctl.runtime.task import Task
+
+PART_OF_SERVICE: Final = 0.5  # of its time that a task waits for what is spared for others
+MOST_LANES: Final = 256
+
+
+class Queue:
+    """All lanes of one front. ``count``: tasks that wait; ``slots``: tasks that the workers serve at once; ``most``:
+    tasks that workers have or could take at once, where nothing is reserved for others."""
+
+    def __init__(self) -> None:
+        self.plain = Lane(0, "", ClassLimits())
+        self.lanes: list[Lane] = [self.plain]
+        self.several = False  # are there classes?
+        self.count = 0
+        self.slots = 0
+        self.most = NO_LIMIT
+        self.owed = self.hoped = 0  # of all lanes
+        self.now = 0.0
+        self.limits: OverloadLimits | None = None
+        self._kinds: dict[str, Lane] = {}
+        self._lines: list[Lane] = []  # lanes in which tasks wait
+
+    def bound_by(self, limits: OverloadLimits | None) -> None:
+        """Bound the time that tasks of each lane wait; None: no bound."""
+        self.limits = limits
+        for lane in self.lanes:
+            lane.bound_by(limits)
+
+    # classes
+
+    def lane(self, kind: str) -> Lane | None:
+        """Return the lane of a class; None if it has none yet."""
+        return self._kinds.get(kind)
+
+    def open(self, kind: str, limits: ClassLimits) -> Lane:
+        """Return the lane of a class, with these limits from now on; past MOST_LANES that of all others. Call
+        ``share_out`` when all have theirs."""
+        lane = self._kinds.get(kind)
+        if lane is None:
+            if len(self.lanes) >= MOST_LANES:
+                return self.plain
+            lane = self._kinds[kind] = Lane(len(self.lanes), kind, limits)
+            lane.bound_by(self.limits)
+            self.lanes.append(lane)
+        lane.limits = limits
+        lane.take_turns(limits.fair)
+        self.several = True
+        return lane
+
+    def share_out(self) -> None:
+        """Reserve workers as the limits of all lanes say, as far as there are workers: one remains for everybody."""
+        left = max(self.slots - 1, 0)
+        for lane in self.lanes:
+            lane.reserve = min(lane.limits.reserve, left)
+            left -= lane.reserve
+        for lane in self.lanes:
+            lane.spare = min(lane.limits.spare, left)
+            left -= lane.spare
+        total = sum(lane.reserve + lane.spare for lane in self.lanes)
+        self.owed = self.hoped = 0
+        for lane in self.lanes:
+            lane.strict = total > lane.reserve + lane.spare
+            lane.owed = lane.hoped = 0
+            self._settle(lane)
+
+    def _settle(self, lane: Lane) -> None:
+        """Count what is reserved for a lane and not used, after its tasks with workers have changed."""
+        if lane.reserve + lane.spare:
+            owed = max(lane.reserve - lane.busy, 0)
+            hoped = max(lane.reserve + lane.spare - lane.busy, 0)
+            self.owed += owed - lane.owed
+            self.hoped += hoped - lane.hoped
+            lane.owed, lane.hoped = owed, hoped
+
+    def began(self, lane: Lane, task: Task) -> None:
+        """A task of this lane goes to a worker."""
+        lane.began(task, self.now)
+        self._settle(lane)
+
+    def ended(self, lane: Lane, task: Task, seconds: float) -> None:
+        """A worker has had a task of this lane, for so many seconds; 0: unknown, or another worker gets it."""
+        lane.ended(task, seconds, self.now)
+        self._settle(lane)
+
+    def may_start(self, lane: Lane, sent: int) -> bool:
+        """Return whether a task of this lane may go to a worker. ``sent``: tasks that workers have or could take."""
+        if lane.busy >= lane.limits.most:
+            return False
+        if not lane.strict:
+            return sent < self.most
+        free = self.slots - sent
+        if free > self.hoped - lane.hoped:
+            return True
+        return bool(
+            lane.waiting and free > self.owed - lane.owed and self.now - lane.oldest > lane.service * PART_OF_SERVICE
+        )
+
+    # the lines
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Waiting]:
+        """All tasks that wait, the oldest of each lane first."""
+        for lane in self.lanes:
+            yield from lane
+
+    def oldest(self, count: int) -> list[Waiting]:
+        """Return so many of the oldest tasks, oldest first."""
+        if not self.several:
+            return [entry for entry, _ in zip(self.plain, range(count), strict=False)]
+        heads = [entry for lane in self._lines for entry, _ in zip(lane, range(count), strict=False)]
+        return sorted(heads, key=lambda entry: entry.task.arrived)[:count]
+
+    def add(self, entry: Waiting) -> None:
+        """Put a task at the end of its lane."""
+        lane = self.lanes[entry.lane]
+        if not lane.waiting:
+            self._lines.append(lane)
+        lane.add(entry)
+        self.count += 1
+
+    def put_back(self, entries: Iterable[Waiting]) -> None:
+        """Put tasks, oldest first, at the head of their lanes."""
+        for entry in reversed(list(entries)):
+            lane = self.lanes[entry.lane]
+            if not lane.waiting:
+                self._lines.append(lane)
+            lane.put_back(entry)
+            self.count += 1
+
+    def remove(self, entry: Waiting) -> None:
+        """Take a task out of its lane."""
+        lane = self.lanes[entry.lane]
+        lane.remove(entry)
+        self.count -= 1
+        if not lane.waiting:
+            self._lines.remove(lane)
+
+    def next_lane(self, sent: int) -> Lane | None:
+        """Return the lane whose task goes next; None if no task may start. ``sent``: as in ``may_start``."""
+        lines = self._lines
+        if not self.several:
+            return self.plain if lines and sent < self.most else None
+        found: Lane | None = None
+        rank, since, starving = 0, 0.0, False
+        for lane in lines:
+            if lane.busy >= lane.limits.most:
+                continue
+            arrived, priority = lane.oldest, lane.limits.priority
+            starves = self.now - arrived > lane.patience
+            if starves:
+                priority = 0  # of several that starve, the oldest is next
+                if not starving:  # only its like may go before it, and those for which a worker is kept
+                    starving = True
+                    if found is not None and not found.owed:
+                        found = None
+            elif starving and not lane.owed:
+                continue
+            if not self.may_start(lane, sent):
+                continue
+            if found is None or priority > rank or (priority == rank and arrived < since):
+                found, rank, since = lane, priority, arrived
+        return found
+
+    def take_late(self, now: float) -> list[Waiting]:
+        """Remove and return the tasks that have waited for too long in an overloaded lane."""
+        late: list[Waiting] = []
+        for lane in list(self._lines):
+            overload = lane.overload
+            if overload is None:
+                continue
+            if self.several:
+                overload.service = lane.expected(now)
+            least = overload.look(now, lane.oldest)
+            if lane.oldest < least:
+                found = [entry for entry in lane if entry.task.arrived < least]
+                for entry in found:
+                    self.remove(entry)
+                lane.refused += len(found)
+                late += found
+        return late
+
+    def pause(self, now: float) -> None:
+        """What waits says nothing about the load."""
+        for lane in self._lines:
+            if lane.overload is not None:
+                lane.overload.pause(now)
+
+    def take_surplus(self) -> Waiting | None:
+        """Remove and return the task that is refused when one too many waits: the newest of the longest line, and where
+        clients take turns, of the client with the most. So a flood costs only its own class, or client."""
+        if not self._lines:
+            return None
+        longest = max(self._lines, key=_waiting)
+        surplus = longest.turns.newest_of_most() if longest.turns is not None else longest.entries[-1]
+        self.remove(surplus)
+        longest.refused += 1
+        return surplus
+
+    # for strategies
+
+    def busy_with(self, kind: str) -> int:
+        """Return how many tasks of a class workers have."""
+        lane = self._kinds.get(kind)
+        return 0 if lane is None else lane.busy
+
+    def waiting_of(self, kind: str) -> int:
+        """Return how many tasks of a class wait."""
+        lane = self._kinds.get(kind)
+        return 0 if lane is None else lane.waiting
+
+
+def _waiting(lane: Lane) -> int:
+    return lane.waiting
