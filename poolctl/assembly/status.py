@@ -14,14 +14,18 @@ from poolctl.assembly.fitting.seats import seats
 from poolctl.assembly.resolve import Parts
 from poolctl.runtime import scoreboard
 from poolctl.runtime.scoreboard import (
+    ABANDONED,
     AFTER,
     CLOSED_IDLE,
+    CROWDED,
     CUT,
     DONE,
     FAILED,
     FAULTS,
+    LATE,
     MOVED,
     PID,
+    REFUSED,
     REQUESTS,
     RETRIED,
     SENT,
@@ -36,6 +40,8 @@ from poolctl.runtime.scoreboard import (
 )
 from poolctl.supervision.totals import Meter
 
+# what a front has refused or dropped, by the reason
+REFUSALS = {"late": LATE, "crowded": CROWDED, "by_strategy": REFUSED, "abandoned": ABANDONED}
 SHOWN = 512  # workers that are listed; the totals cover all of them
 
 
@@ -82,6 +88,7 @@ def _figures(board: Scoreboard) -> dict[str, Any]:
     workers = [_worker(number, rows, now) for number, rows in enumerate(each) if rows[0][STATE] != VACANT]
     inboxes = [board.inbox(index)[SENT] for index in range(board.inboxes)]
     taken = sum(row[TAKEN] for row in rows)
+    notes = board.notes.read()
     return {
         "requests": sum(row[REQUESTS] for row in rows),
         "failed": board.front()[CUT] + sum(row[FAILED] for row in rows),
@@ -93,6 +100,9 @@ def _figures(board: Scoreboard) -> dict[str, Any]:
         "closed_idle": sum(row[CLOSED_IDLE] for row in [board.front(), *rows]),
         "cut": sum(row[CUT] for row in [board.front(), *rows]),
         "plugin_faults": board.front()[FAULTS],
+        "refused": {name: board.front()[cell] for name, cell in REFUSALS.items()},
+        "classes": notes.get("classes", []),
+        "routes": notes.get("routes", []),
         "workers": workers[:SHOWN],
     }
 

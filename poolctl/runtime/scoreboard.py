@@ -14,6 +14,8 @@ import mmap
 import os
 from typing import Final
 
+from poolctl.runtime.front_notes import NOTES_BYTES, FrontNotes
+
 # of an inbox
 SENT: Final = 0  # tasks put into it
 # of a worker thread
@@ -43,6 +45,11 @@ OPEN: Final = 9  # clients of a front that lends and drains
 MOVED: Final = 64  # connections that have moved to other processes
 CLOSED_IDLE: Final = 65  # connections that a drain has ended without a response that says so
 CUT: Final = 66  # responses, WebSockets and conversations that a drain has cut off (timeouts.stream)
+# of a front that lends
+LATE: Final = 67  # requests that were refused because they had waited for too long in an overload
+CROWDED: Final = 68  # requests that were refused because too many waited (limits.waiting)
+ABANDONED: Final = 69  # requests that were dropped before they got to a worker, because their clients had left
+REFUSED: Final = 70  # requests that the dispatch strategy has turned away
 ROW: Final = 72  # cells per row, so that rows of different writers share no cache line (8 x 72 = 576 bytes)
 
 # values of STATE
@@ -53,7 +60,8 @@ LEAVING: Final = 3
 
 
 class Scoreboard:
-    """``inboxes`` + ``workers`` + 1 rows of cells, all zero, shared with every process forked later."""
+    """``inboxes`` + ``workers`` + 1 rows of cells, all zero, shared with every process forked later. ``notes``: what
+    the front tells about its queue."""
 
     def __init__(self, inboxes: int, workers: int, memory: mmap.mmap | None = None, slots: int = 1) -> None:
         """``memory``: at least ``size_of`` bytes, if a process outside the generation reads it too; otherwise it is
@@ -61,7 +69,9 @@ class Scoreboard:
         self.inboxes = inboxes
         self.workers = workers
         self._memory = memory or mmap.mmap(-1, size_of(inboxes, workers))
-        self._cells = memoryview(self._memory).cast("q")
+        whole, rows = memoryview(self._memory), size_of(inboxes, workers) - NOTES_BYTES
+        self._cells = whole[:rows].cast("q")
+        self.notes = FrontNotes(whole[rows : rows + NOTES_BYTES])
         front = self.front()
         if not front[WORKERS]:  # otherwise it was made elsewhere, and is only read here
             front[INBOXES], front[WORKERS], front[SLOTS] = inboxes, workers, slots
@@ -101,7 +111,7 @@ class Scoreboard:
 
 def size_of(inboxes: int, workers: int) -> int:
     """Bytes that a scoreboard needs."""
-    return (inboxes + workers + 1) * ROW * 8
+    return (inboxes + workers + 1) * ROW * 8 + NOTES_BYTES
 
 
 def read(memory: mmap.mmap) -> Scoreboard | None:

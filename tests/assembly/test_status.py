@@ -9,11 +9,15 @@ import pytest
 
 from poolctl.assembly import status
 from poolctl.runtime.scoreboard import (
+    ABANDONED,
     AFTER,
+    CROWDED,
     DONE,
     FAILED,
     FAULTS,
+    LATE,
     PID,
+    REFUSED,
     REQUESTS,
     RETRIED,
     SENT,
@@ -48,6 +52,17 @@ def test_the_totals(figures: dict[str, Any]) -> None:
     assert figures.items() >= {"requests": 10, "failed": 3, "after_response": 2}.items()
     assert figures.items() >= {"plugin_faults": 3, "retried": 4}.items()
     assert figures["waiting"] == 7 + 2  # in the front, and in the inboxes: sent and not taken
+
+
+def test_what_the_front_tells_about_its_queue() -> None:
+    board = Scoreboard(1, 1)
+    assert status._figures(board).items() >= {"classes": [], "routes": []}.items()
+    assert board.notes.write({"classes": [{"class": "chat"}], "routes": [{"route": "GET /"}]})
+    board.front()[LATE], board.front()[CROWDED], board.front()[REFUSED], board.front()[ABANDONED] = 1, 2, 3, 4
+    figures = status._figures(board)
+    assert figures["refused"] == {"late": 1, "crowded": 2, "by_strategy": 3, "abandoned": 4}
+    assert figures["classes"] == [{"class": "chat"}]
+    assert figures["routes"] == [{"route": "GET /"}]
 
 
 def test_a_worker_is_all_of_its_threads(figures: dict[str, Any]) -> None:

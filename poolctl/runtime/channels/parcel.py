@@ -32,7 +32,7 @@ FLAG_FILE: Final = 4  # the request is in a file, the second descriptor
 FLAG_PACKED: Final = 16  # the request is not its bytes, but what ``Framer.packed`` has made of them
 FLAG_MOVED: Final = 8  # the connection has passed its door in another process; both ends follow the introduction
 
-# A record is a number shifted left by 2, plus one of these; in its highest 8 bits, where the front asks for it, how long
+# A record is a number shifted left by 2, plus one of these; in its highest 8 bits, where a front asks for it, how long
 # the worker has had the task (see ``code_of``).
 TICKET_KEPT: Final = 1  # ticket: the connection may be kept
 TICKET_MISSED: Final = 2  # ticket: the connection did not arrive, because the worker was out of file descriptors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from poolctl.runtime.inbox_view import InboxView
@@ -11,9 +11,9 @@ from poolctl.runtime.interface import INTERFACE
 from poolctl.runtime.queue_view import ClassLimits, QueueView
 from poolctl.runtime.task import Task
 
-HOOKS = ("next", "joined", "left", "finished", "begin", "classify", "limits", "refuses", "served")
+HOOKS = ("next", "joined", "left", "finished", "begin", "classify", "limits", "refuses", "served", "learned")
 # those that only the front of half-sync/half-reactive can call, which has a queue, or gets connections back
-LENDING_HOOKS = frozenset(("finished", "begin", "classify", "limits", "refuses", "served"))
+LENDING_HOOKS = frozenset(HOOKS) - {"next", "joined", "left"}
 
 
 class Dispatch(ABC):
@@ -99,6 +99,11 @@ class Dispatch(ABC):
     def served(self, task: Task, seconds: float) -> None:  # noqa: B027  # as above
         """A worker has had a task for so many seconds, from its start to its end. Called with the next look at the
         queue, which may be some time later: an idle front is not woken for it."""
+
+    def learned(self) -> Sequence[tuple[str, str, float, float]]:
+        """Return what it has learned of tasks, for ``poolctl status``: (what they ask for, their class, the seconds
+        that one takes, how many there are in a second), the most important first."""
+        return ()
 
 
 class KernelDispatch(Dispatch):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic_ns
 from typing import Any
 
@@ -121,6 +121,14 @@ class Guarded(Dispatch):
 
     def served(self, task: Task, seconds: float) -> None:
         self._call("served", self._strategy.served, task, seconds)
+
+    def learned(self) -> Sequence[tuple[str, str, float, float]]:
+        _, found = self._call("learned", self._strategy.learned)
+        try:
+            return [(str(name), str(kind), float(one), float(rate)) for name, kind, one, rate in found or ()]
+        except BaseException as error:  # noqa: BLE001  # as above
+            self._fault("learned", error)
+            return ()
 
     def abstained(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView:
         """The strategy has left a task waiting although all workers are idle, so nothing would ever change. Returns the

@@ -62,8 +62,11 @@ class Flow:
     def most(self) -> int:
         """How many tasks may be in a shared inbox or in flight: one for each worker, and AHEAD_SECONDS of work. What
         leaving workers have takes no place of the others."""
-        ahead = self.ready if not self.service else int(self.ready * AHEAD_SECONDS / self.service)
-        return max(self.ready + ahead, 1) + self.away
+        return max(self.ready + self.ahead(self.ready), 1) + self.away
+
+    def ahead(self, seats: int) -> int:
+        """How many tasks may lie ready for a worker that serves so many at once: AHEAD_SECONDS of work."""
+        return int(seats * AHEAD_SECONDS / self.service) if self.service else seats
 
     def seconds_for(self, tasks: int) -> int:
         """Return in how many seconds so many tasks would be finished, from 1 to 60, for ``Retry-After`` (RFC 9110,

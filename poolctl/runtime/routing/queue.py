@@ -12,13 +12,14 @@ before all others, so a priority delays, and never starves.
 Which worker is free does not matter: to keep two workers for a class means to let all others together have two less.
 So a shared inbox will do, and no worker is bound to a class.
 
-Without classes there is one lane, without limits. Pure: no clock, no sockets.
+Without classes there is one lane, without limits. Pure: no clock, no sockets. The file is long because each method
+counts the same tasks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Any, Final
 
 from poolctl.runtime.queue_view import NO_LIMIT, ClassLimits
 from poolctl.runtime.routing.lane import Lane
@@ -28,6 +29,7 @@ from poolctl.runtime.task import Task
 
 PART_OF_SERVICE: Final = 0.5  # of its time that a task waits for what is spared for others
 MOST_LANES: Final = 256
+SHOWN_LANES: Final = 110  # in the status: those of the file, and some of a strategy
 
 
 class Queue:
@@ -214,16 +216,33 @@ class Queue:
             if lane.overload is not None:
                 lane.overload.pause(now)
 
-    def take_surplus(self) -> Waiting | None:
+    def take_surplus(self) -> Waiting:
         """Remove and return the task that is refused when one too many waits: the newest of the longest line, and where
-        clients take turns, of the client with the most. So a flood costs only its own class, or client."""
-        if not self._lines:
-            return None
+        clients take turns, of the client with the most. So a flood costs only its own class, or client. Some task must
+        wait."""
         longest = max(self._lines, key=_waiting)
         surplus = longest.turns.newest_of_most() if longest.turns is not None else longest.entries[-1]
         self.remove(surplus)
         longest.refused += 1
         return surplus
+
+    def notes(self) -> list[dict[str, Any]]:
+        """Return what each class has, for people: its limits, tasks, and seconds."""
+        return [
+            {
+                "class": lane.kind,
+                "reserve": lane.reserve,
+                "most": None if lane.limits.most == NO_LIMIT else lane.limits.most,
+                "busy": lane.busy,
+                "waiting": lane.waiting,
+                "oldest": round(self.now - lane.oldest, 3) if lane.waiting else 0.0,
+                "served": lane.served,
+                "refused": lane.refused,
+                "seconds": round(lane.service, 6),
+            }
+            for lane in self.lanes[:SHOWN_LANES]
+            if lane.served or lane.waiting or lane.busy or lane.refused or lane.limits != ClassLimits()
+        ]
 
     # for strategies
 

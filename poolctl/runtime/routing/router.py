@@ -35,6 +35,8 @@ from poolctl.runtime.routing.waiting import Waiting
 from poolctl.runtime.scoreboard import ROW, WAITING
 from poolctl.runtime.task import Asked, Peer, Task
 
+SHOWN_ROUTES: Final = 40  # of those that a strategy has learned
+SHOWN_CHARACTERS: Final = 100  # of the name of one
 CHOICE: Final = 256  # the oldest waiting tasks that a strategy may choose from
 
 
@@ -76,6 +78,7 @@ class Router:
         self._classes: ClassTable | None = None  # those of the file
         self.refused: Waiting | None = None  # what the strategy has turned away; the front answers it
         self._limited: Mapping[str, ClassLimits] = {}  # what the strategy says of its classes
+        self.ahead = 0  # tasks that may lie ready in the inbox of each worker
         self.loans: Sized = ()  # all tasks that are not done, those that wait here among them
         # Asked before a task that has waited is placed: has its client left, so that it is dropped?
         self.abandoned: Callable[[Waiting], bool] | None = None
@@ -222,7 +225,7 @@ class Router:
             self.refused = entry
             return NOWHERE
         full: list[Inbox] = []
-        if queue.count and (queue.several or self.queues or (self.pulls and queue.most < NO_LIMIT)):
+        if queue.count and (queue.several or self.queues or (queue.most < NO_LIMIT and not self._remembers)):
             queue.add(entry)  # older tasks go first, or those of another class
             if not queue.several:
                 self.row[WAITING] = queue.count
@@ -364,7 +367,7 @@ class Router:
         if found is not None:
             lane, task = found
             self.queue.ended(lane, task, seconds)
-            if seconds > 0 and self._hears:
+            if seconds > 0 and self._hears and (self._classes is None or lane.kind not in self._classes.limits):
                 self._dispatch.served(task, seconds)
 
     def retry(self) -> list[Inbox]:
@@ -388,7 +391,16 @@ class Router:
         self.row[WAITING] = self._kept()
         return full
 
-    def take_surplus(self) -> Waiting | None:
+    def notes(self) -> dict[str, Any]:
+        """Return what there is to tell about the queue, for people: the classes, and what the strategy has learned."""
+        routes = self._dispatch.learned()[:SHOWN_ROUTES] if "learned" in self._hooks else []
+        learned = [
+            {"route": name[:SHOWN_CHARACTERS], "class": kind, "seconds": round(seconds, 6), "rate": round(rate, 3)}
+            for name, kind, seconds, rate in routes
+        ]
+        return {"classes": self.queue.notes(), "routes": learned}
+
+    def take_surplus(self) -> Waiting:
         """Remove and return the waiting task that is refused when one too many waits."""
         found = self.queue.take_surplus()
         self.row[WAITING] = self._kept()
@@ -493,9 +505,14 @@ class Router:
             others = len(self.loans) - queue.count - (not kept)  # tasks that workers have or could take
             if (self.pulls or queue.several) and not queue.may_start(lane, others):
                 break
-            view = self._offer[0] if self.pulls else self._dispatch.pick(entry.task, self._offer)
+            offer = self._offer
+            if others >= queue.most:  # of a strategy that pushes: only to workers that can start it, or soon
+                offer = tuple(view for view in offer if view.load < view.capacity + self.ahead)
+                if not offer:
+                    break
+            view = offer[0] if self.pulls else self._dispatch.pick(entry.task, offer)
             if view is None and self._guard and not self._chooses and self._idle:
-                view = self._guard.abstained(entry.task, self._offer)
+                view = self._guard.abstained(entry.task, offer)
             if view is None:
                 break
             inbox = self.inboxes[view.index]

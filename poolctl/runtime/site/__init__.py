@@ -17,6 +17,7 @@ from poolctl.runtime.app import App
 from poolctl.runtime.channels.inbox import Inbox
 from poolctl.runtime.channels.notices import Notices
 from poolctl.runtime.channels.returns import Returns
+from poolctl.runtime.front_notes import FrontNotes
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.listen.moves import Moves
@@ -50,6 +51,9 @@ class FrontThatLends(Front, AdjustableFront, Protocol):
 
     def answer_checks(self, check: HealthCheck) -> None:
         """Answer health checks instead of lending them."""
+
+    def tell(self, notes: FrontNotes) -> None:
+        """Write there what people want to know of the queue."""
 
     def bound_by(self, limits: OverloadLimits | None) -> None:
         """Bound the queue of requests by time; None: by ``limits.waiting`` alone."""

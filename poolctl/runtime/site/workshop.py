@@ -199,6 +199,7 @@ class Workshop(SiteData):
         front.join_moves(self.moves, self.shared_listeners)
         if self.health is not None:
             front.answer_checks(self.health)
+        front.tell(self.scoreboard.notes)
         front.classify_by(self.settings.classes)
         front.bound_by(self.settings.overload)
         return front

@@ -5,14 +5,16 @@
                 |  +-- its client has left, when its turn comes: dropped
                 +-- in an overload, older than the target: 503 with Retry-After
 
-Without ``overload`` and without classes the shared inbox takes all tasks, and nothing waits here but for want of room
-there.
+Strategies that push choose the inbox of a worker: among all of them while there are fewer tasks than all workers can
+do, and otherwise among those whose workers could start one. Without ``overload`` and without classes inboxes take all
+tasks, and nothing waits here but for want of room there.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from poolctl.runtime.front_notes import FrontNotes
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
 from poolctl.runtime.protocol import Protocol as Spoken
 from poolctl.runtime.protocol.output import Presence
@@ -22,9 +24,12 @@ from poolctl.runtime.routing.overload import OVERLOADED, OverloadLimits
 from poolctl.runtime.routing.room import Rooms
 from poolctl.runtime.routing.router import Router
 from poolctl.runtime.routing.waiting import Waiting
+from poolctl.runtime.scoreboard import ABANDONED, CROWDED, LATE, REFUSED
 from poolctl.runtime.serving.leaving import LEFT_EARLY, WAITED_SECONDS, left
 from poolctl.runtime.system.poller import RDHUP
 from poolctl.runtime.system.state import state
+
+NOTE_SECONDS: Final = 1.0  # between two notes about the queue
 
 
 class QueueingFront(Protocol):
@@ -52,10 +57,13 @@ class BoundedQueue:
 
     def __init__(self, front: QueueingFront) -> None:
         self.front = front
+        self.notes: FrontNotes | None = None  # where there is somebody to read them
+        self._noted = 0.0
         router = front.router
         router.loans = front.lent
         router.abandoned = self._abandoned
         inboxes = router.inboxes
+        self._seats = max(len(inbox.slots) for inbox in inboxes)
         self.flow = Flow(
             [row for inbox in inboxes for row in inbox.workers],
             max(len(inbox.slots) // max(len(inbox.workers), 1) for inbox in inboxes),
@@ -81,8 +89,12 @@ class BoundedQueue:
             queue.plain.overload.service = flow.service
         if flow.ready:
             queue.slots = flow.ready + flow.away
-            if router.pulls:
+            if not router.queues:
                 queue.most = flow.most
+                router.ahead = flow.ahead(self._seats)
+        if looked and router.tracks and self.notes is not None and front.now >= self._noted + NOTE_SECONDS:
+            self._noted = front.now
+            self.notes.write(router.notes())
         if looked:  # there may be more workers, or requests take less time
             if router.tracks:
                 router.look(front.now)
@@ -98,6 +110,7 @@ class BoundedQueue:
         late = front.router.take_late(front.now)
         if late:
             front.protocol.retry_after = self.flow.seconds_for(front.router.queue.count + len(late))
+            front.router.row[LATE] += len(late)
             for entry in late:
                 self._drop(entry, 503)
             front.protocol.retry_after = 1
@@ -107,10 +120,12 @@ class BoundedQueue:
         (``full``: no more might wait before it came), one of the longest line."""
         router = self.front.router
         entry, router.refused = router.refused, None
-        if entry is None and full and router.crowded:
-            entry = router.take_surplus()
         if entry is not None:
+            router.row[REFUSED] += 1
             self._drop(entry, 503)
+        elif full and router.crowded:
+            router.row[CROWDED] += 1
+            self._drop(router.take_surplus(), 503)
 
     def _abandoned(self, entry: Waiting) -> bool:
         """Drop a task that has waited if its client has left: with a reset, or in an overload with an end of file,
@@ -143,6 +158,7 @@ class BoundedQueue:
             if status:
                 client.turn_away(status, line=client.framer.taken)
             else:
+                front.router.row[ABANDONED] += 1
                 front.protocol.witness(LEFT_EARLY, client.peer, client.framer.taken)
                 client.close()
         except BaseException as error:  # noqa: BLE001  # the boundary, which logs it

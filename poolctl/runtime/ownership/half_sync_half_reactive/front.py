@@ -26,6 +26,7 @@ from mypy_extensions import mypyc_attr
 from poolctl.runtime.buffers.outbound import Outbound, SecureSocket
 from poolctl.runtime.channels.parcel import FLAG_ENDED, FLAG_LAST
 from poolctl.runtime.dispatch import Dispatch
+from poolctl.runtime.front_notes import FrontNotes
 from poolctl.runtime.listen.door import AcceptingLoop, Door
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.listen.listening import listen
@@ -42,7 +43,7 @@ from poolctl.runtime.routing.overload import OverloadLimits
 from poolctl.runtime.routing.room import Rooms
 from poolctl.runtime.routing.router import Router
 from poolctl.runtime.routing.waiting import Waiting
-from poolctl.runtime.scoreboard import OPEN
+from poolctl.runtime.scoreboard import CROWDED, OPEN
 from poolctl.runtime.serving.health import HealthCheck
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED
 from poolctl.runtime.site.settings import Settings
@@ -102,6 +103,10 @@ class LendingFront(AcceptingLoop[None], ABC):
             self.rooms.wait_for(self.router.choose_by(dispatch))
             self.tells = self.router.observes
             self.hurries = self.tells or self.draining
+
+    def tell(self, notes: FrontNotes) -> None:
+        """Write there what people want to know of the queue."""
+        self.queue.notes = notes
 
     def bound_by(self, limits: OverloadLimits | None) -> None:
         """Bound the queue by time; None: by ``limits.waiting`` alone."""
@@ -177,6 +182,7 @@ class LendingFront(AcceptingLoop[None], ABC):
             self._answer_checks(client, request, self.check)
             return True
         if full and not self.router.queue.several:
+            self.router.row[CROWDED] += 1
             client.turn_away(503, line=client.framer.taken)
             return True
         if self.router.refuses and not self.router.knows(Task(client.peer, self.now, client.framer.asked)):
