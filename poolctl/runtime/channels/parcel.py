@@ -37,6 +37,7 @@ FLAG_MOVED: Final = 8  # the connection has passed its door in another process; 
 TICKET_KEPT: Final = 1  # ticket: the connection may be kept
 TICKET_MISSED: Final = 2  # ticket: the connection did not arrive, because the worker was out of file descriptors
 TICKET_ACCEPTED: Final = 2  # ticket of a turn: a connection was accepted, or none was left to accept
+TICKET_SHIFT: Final = 2
 TICKET_MASK: Final = (1 << 54) - 1  # a ticket is the PID of a front (22 bits) and a counter (32 bits)
 TIME_SHIFT: Final = 56
 TIMES: Final = tuple(0.0 if not code else (2 ** (code / 8) - 1) / 1e6 for code in range(256))  # seconds, by their code

@@ -20,6 +20,7 @@ class Rooms:
     def __init__(self, loop: Loop[None], router: Router) -> None:
         self.loop = loop
         self.router = router
+        self._tasks = router.queue
 
     def wait_for(self, full: Sequence[Inbox]) -> None:
         """Call the router when one of these inboxes has room again."""
@@ -28,7 +29,7 @@ class Rooms:
 
     def retry(self) -> None:
         """Try to place the waiting tasks, after a change that may have made room."""
-        if self.router.queue.count:
+        if self._tasks.count:
             self.wait_for(self.router.retry())
 
 

@@ -76,7 +76,7 @@ class Router:
         self._under_way: dict[int, tuple[Task, InboxView, float]] = {}  # by connection; where the strategy observes
         self._busy: dict[int, tuple[Lane, Task]] = {}  # by connection: tasks that workers have; where there are classes
         self._classes: ClassTable | None = None  # those of the file
-        self.refused: Waiting | None = None  # what the strategy has turned away; the front answers it
+        self.turn_away: Callable[[Waiting], None] = _unanswered  # called with what the strategy turns away
         self._limited: Mapping[str, ClassLimits] = {}  # what the strategy says of its classes
         self.ahead = 0  # tasks that may lie ready in the inbox of each worker
         self.loans: Sized = ()  # all tasks that are not done, those that wait here among them
@@ -91,7 +91,7 @@ class Router:
         self._chooses = "next" in self._hooks
         self.observes = "finished" in self._hooks
         self._classifies = "classify" in self._hooks
-        self.turns_away = "refuses" in self._hooks
+        self._refuses = "refuses" in self._hooks
         self._hears = "served" in self._hooks
         self._tells = bool({"next", "refuses"} & self._hooks) or self._guard is not None  # reads it ``task.kind``?
         self._set_tracking()
@@ -199,8 +199,8 @@ class Router:
 
         ``connection``: unique among the connections of this front. ``holder``: the descriptor in ``fds`` that was
         opened only for sending; it is closed once the item has left this process. ``line``: the request line;
-        ``descriptor``: that of the connection, if it is not among ``fds``. What the strategy turns away is in
-        ``refused``.
+        ``descriptor``: that of the connection, if it is not among ``fds``. What the strategy turns away goes to
+        ``turn_away``.
         """
         only, queue = self._direct, self.queue
         if (
@@ -221,8 +221,8 @@ class Router:
             if self._tells:
                 task = task._replace(kind=lane.kind)
         entry = Waiting(task, connection, item, fds, holder, lane.index)
-        if self.turns_away and self._dispatch.refuses(task):
-            self.refused = entry
+        if self._refuses and self._dispatch.refuses(task):
+            self.turn_away(entry)
             return NOWHERE
         full: list[Inbox] = []
         if queue.count and (queue.several or self.queues or (queue.most < NO_LIMIT and not self._remembers)):
@@ -562,6 +562,10 @@ class Router:
             self._chosen[key] = inbox
             if len(self._chosen) > self._remembers:
                 del self._chosen[next(iter(self._chosen))]
+
+
+def _unanswered(entry: Waiting) -> None:
+    raise TypeError("this front turns no task away")
 
 
 NOWHERE: Final[list[Inbox]] = []  # no inbox was full; never changed

@@ -33,7 +33,16 @@ from poolctl.errors import ClientGone
 from poolctl.runtime.app import ExchangeApp
 from poolctl.runtime.buffers.observer import Observer
 from poolctl.runtime.channels.inbox import AT_ONCE, ProcessInbox, RingingInbox, ends
-from poolctl.runtime.channels.parcel import FLAG_FILE, HEAD, RECORD, TICKET_MISSED, introduced
+from poolctl.runtime.channels.parcel import (
+    FLAG_FILE,
+    HEAD,
+    RECORD,
+    TICKET_MISSED,
+    TICKET_SHIFT,
+    TIME_SHIFT,
+    code_of,
+    introduced,
+)
 from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.lifeline import Life, told_to_leave
 from poolctl.runtime.listen.listener import Listener
@@ -359,7 +368,7 @@ class AsyncTaskExecutor(ABC, Generic[L]):
         # first: a front that is woken by the returned connection may look for an idle worker
         service.row[DONE] += 1
         keep = keep and lent.presence is not Presence.GONE and not lent.last
-        self.took = monotonic() - lent.started / 1e9
+        self.took = monotonic() - lent.started / 1e9 if lent.started else 0.0
         self.give_back(lent, lent.ticket, keep, reuse=reuse)
         slot.row[TICKET] = 0
         return slot
@@ -396,7 +405,7 @@ class AsyncProcessExecutor(AsyncTaskExecutor[bytes]):
         self._returns = returns.writer
         self._servers = [(listener.server_host, listener.server_port) for listener in listeners]
         self._doors = [listener.door for listener in listeners]
-        self._way_back = ProcessTaskExecutor(inbox, service, listeners, returns)
+        self._way_back = ProcessTaskExecutor(inbox, service, listeners, returns).give_back
         self._timed = timed
         # Conversations that no request uses now: clients of a unix socket introduce themselves alike.
         self._known: dict[bytes, StreamingConversation] = {}
@@ -441,7 +450,9 @@ class AsyncProcessExecutor(AsyncTaskExecutor[bytes]):
             if len(self._known) >= KNOWN_CONVERSATIONS:
                 self._known.clear()
             self._known[lent.lender] = lent.conversation
-        self._way_back.give_back(ticket, keep, lent, self.took if self._timed else 0.0)
+        if self._timed and self.took > 0:
+            ticket |= code_of(self.took) << TIME_SHIFT - TICKET_SHIFT
+        self._way_back(ticket, keep, lent)
 
 
 class AsyncThreadExecutor(AsyncTaskExecutor[HeldConnection]):

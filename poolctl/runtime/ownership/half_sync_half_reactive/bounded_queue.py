@@ -62,6 +62,7 @@ class BoundedQueue:
         router = front.router
         router.loans = front.lent
         router.abandoned = self._abandoned
+        router.turn_away = self._turn_away
         inboxes = router.inboxes
         self._seats = max(len(inbox.slots) for inbox in inboxes)
         self.flow = Flow(
@@ -115,17 +116,17 @@ class BoundedQueue:
                 self._drop(entry, 503)
             front.protocol.retry_after = 1
 
-    def refuse(self, full: bool) -> None:
-        """Refuse the task that the strategy has turned away; or if there is none, and the last one was one too many
-        (``full``: no more might wait before it came), one of the longest line."""
+    def refuse_surplus(self) -> None:
+        """Refuse one task of the longest line if too many wait."""
         router = self.front.router
-        entry, router.refused = router.refused, None
-        if entry is not None:
-            router.row[REFUSED] += 1
-            self._drop(entry, 503)
-        elif full and router.crowded:
+        if router.crowded:
             router.row[CROWDED] += 1
             self._drop(router.take_surplus(), 503)
+
+    def _turn_away(self, entry: Waiting) -> None:
+        """Refuse a task that the strategy has turned away."""
+        self.front.router.row[REFUSED] += 1
+        self._drop(entry, 503)
 
     def _abandoned(self, entry: Waiting) -> bool:
         """Drop a task that has waited if its client has left: with a reset, or in an overload with an end of file,

@@ -38,6 +38,7 @@ from poolctl.runtime.channels.parcel import (
     RECORD,
     TICKET_KEPT,
     TICKET_MISSED,
+    TICKET_SHIFT,
     TIME_SHIFT,
     code_of,
     introduced,
@@ -270,18 +271,18 @@ class ProcessTaskExecutor:
         out.began = False
         intro = message[HEAD.size : start]
         conversation = self._known.get(intro) or self._meet(intro)
-        began, seconds = monotonic(), 0.0
+        began = monotonic()
         if began - sent > WAITED_SECONDS and left_early(self._service, fd, conversation, data):
             keep = False
         else:
             keep = execute(self._service, conversation, out, data, flags)
             if self._timed:
-                seconds = monotonic() - began
+                ticket |= code_of(monotonic() - began) << TIME_SHIFT - TICKET_SHIFT
         if not keep:
             self._known.pop(intro, None)
         # First: a front that is woken by the returned connection may look for an idle worker.
         self._service.row[DONE] += 1
-        self.give_back(ticket, keep, out, seconds)
+        self.give_back(ticket, keep, out)
 
     def _miss(self, ticket: int, fds: Sequence[int]) -> None:
         """The connection did not arrive (unix(7), SCM_RIGHTS): report it to the front, which has a copy and answers."""
@@ -292,11 +293,9 @@ class ProcessTaskExecutor:
         log.error("cannot serve a request: out of file descriptors; %s", NO_DESCRIPTOR)
         self._tell(ticket << 2 | TICKET_MISSED)
 
-    def give_back(self, ticket: int, keep: bool, out: Sending, seconds: float = 0.0) -> None:
+    def give_back(self, ticket: int, keep: bool, out: Sending) -> None:
         """Give the connection back. The record comes last: when the front reads it, this process no longer has a copy
-        of the descriptor. ``seconds``: how long the worker has had the task; 0: the front is not told."""
-        if seconds > 0:
-            ticket |= code_of(seconds) << TIME_SHIFT - 2
+        of the descriptor. ``ticket``: above its own bits perhaps the time that the worker has had the task."""
         if out.outbound is not None:
             if self._leave(ticket << 2 | keep * TICKET_KEPT, out.outbound):
                 close(out.fd)

@@ -78,6 +78,7 @@ class LendingFront(AcceptingLoop[None], ABC):
         self.front_row = router.row
         self.waiting = waiting
         self.lent = self._loans()
+        self.tasks = router.queue  # those that wait
         self.queue = BoundedQueue(self)
         # A front that replaces a dead one must not mistake the old front's tickets for its own.
         self.tickets = itertools.count(os.getpid() << 32 | 1)
@@ -172,8 +173,8 @@ class LendingFront(AcceptingLoop[None], ABC):
             client.ticket = 0
             router.ended(id(client), 0.0)
             raise
-        if full or router.refused is not None:
-            self.queue.refuse(full)
+        if full:
+            self.queue.refuse_surplus()
 
     def _answered(self, client: HeldConnection, request: bytes | BinaryIO, full: bool) -> bool:
         """Answer a request that is not to be lent: a health check, one too many, or one of a session that has ended.
@@ -205,9 +206,7 @@ class LendingFront(AcceptingLoop[None], ABC):
             self.lend(client, following)
 
     def line_of(self, client: HeldConnection, request: bytes | BinaryIO) -> bytes:
-        """Return the request line of the request that was just taken; empty if nobody reads it."""
-        if not self.router.tracks:
-            return b""
+        """Return the request line of the request that was just taken."""
         if line := client.framer.taken:
             return line  # not known once more bytes have come
         head = (
@@ -221,7 +220,7 @@ class LendingFront(AcceptingLoop[None], ABC):
 
     def after_events(self, service: None) -> None:
         super().after_events(service)
-        if self.router.queue.count:
+        if self.tasks.count:
             self.queue.look()
 
     def _sweep(self, now: float, service: None) -> None:
@@ -242,8 +241,8 @@ class LendingFront(AcceptingLoop[None], ABC):
 
     def _patience(self) -> float | None:
         patience = super()._patience()
-        if self.router.queue.count:
-            pause = LOOK_AGAIN_SECONDS if self.router.queue.several else FLOW_SECONDS
+        if self.tasks.count:
+            pause = LOOK_AGAIN_SECONDS if self.tasks.several else FLOW_SECONDS
             return pause if patience is None else min(patience, pause)
         return SWEEP_SECONDS if patience is None and self.lent else patience
 

@@ -184,7 +184,7 @@ class ProcessLendingFront(LendingFront):
     def _send(self, client: HeldConnection, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
         if self.untaken is not None:
             self.untaken.quiet = False
-        line = self.line_of(client, request)
+        line = self.line_of(client, request) if self.router.tracks else b""
         if isinstance(request, bytes):
             intro = client.intro
             if self._packs and client.framer.packs and (packed := client.framer.packed(request)) is not None:
@@ -203,5 +203,5 @@ class ProcessLendingFront(LendingFront):
             )
         if full:
             self.rooms.wait_for(full)
-        if self.router.queue.count:
+        if self.tasks.count:
             self._watch()  # a returned connection means a less busy worker, for which the waiting tasks wait

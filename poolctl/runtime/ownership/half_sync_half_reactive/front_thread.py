@@ -79,10 +79,13 @@ class ThreadLendingFront(LendingFront):
             request.close()
 
     def _send(self, client: HeldConnection, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
-        asked, line = client.framer.asked, self.line_of(client, request)
+        asked = client.framer.asked
         item = client, ticket, flags, client.came, request
-        if self.router.tracks:
-            self.settle()
+        if not self.router.tracks:
+            self.router.route(client.peer, self.now, id(client), item, (), -1, asked)
+            return
+        self.settle()
+        line = self.line_of(client, request)
         self.router.route(client.peer, self.now, id(client), item, (), -1, asked, line, client.fd)
         if self._ended and self.router.queue.count:  # a thread has ended one before it could see that this one waits
             self.settle()

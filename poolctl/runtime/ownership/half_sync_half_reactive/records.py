@@ -80,11 +80,13 @@ class Records(Source[None]):
         front = self.front
         lent, expected, now = front.lent, front.expected_back, front.now
         router = front.router
-        tracks = router.tracks
+        tracks = router.tracks  # otherwise workers tell no times
         for (record,) in RECORD.iter_unpack(data):
-            ticket = record >> 2 & TICKET_MASK
-            if tracks and ticket in lent:
-                router.ended(id(lent[ticket]), TIMES[record >> TIME_SHIFT])
+            ticket = record >> 2
+            if tracks:
+                ticket &= TICKET_MASK
+                if ticket in lent:
+                    router.ended(id(lent[ticket]), TIMES[record >> TIME_SHIFT])
             if not record & TICKET_KEPT or (expected and ticket in expected):
                 if record & TICKET_MISSED:
                     front.died(ticket, began=False, status=503)
