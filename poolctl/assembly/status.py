@@ -100,7 +100,7 @@ def _figures(board: Scoreboard) -> dict[str, Any]:
         "closed_idle": sum(row[CLOSED_IDLE] for row in [board.front(), *rows]),
         "cut": sum(row[CUT] for row in [board.front(), *rows]),
         "plugin_faults": board.front()[FAULTS],
-        "refused": {name: board.front()[cell] for name, cell in REFUSALS.items()},
+        "refused": {name: sum(row[cell] for row in [board.front(), *rows]) for name, cell in REFUSALS.items()},
         "classes": notes.get("classes", []),
         "routes": notes.get("routes", []),
         "workers": workers[:SHOWN],

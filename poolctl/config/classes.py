@@ -104,6 +104,9 @@ class ClassEntry(Part):
 def read_classes(value: Any) -> Any:
     """The list as given; a single mapping is a list of one. Raises InvalidValue."""
     if isinstance(value, dict):
+        if value and all(isinstance(each, dict) for each in value.values()):
+            name = str(next(iter(value)))
+            raise InvalidValue("expected a list of classes", f"write a list, - {{name: {name}, ...}}")
         return [value]
     if not isinstance(value, list | tuple):
         raise InvalidValue("expected a list of classes", "for instance [{path: /login, reserve: 1}]")

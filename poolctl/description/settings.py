@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, get_type_hints
 
 from pydantic import BaseModel
 
-from poolctl.assembly.fitting.combination import REACTIVE, REUSE_PORT, Combination
+from poolctl.assembly.fitting.combination import ASYNC, REACTIVE, REUSE_PORT, Combination
 from poolctl.assembly.judging.judge import Judgement
 from poolctl.assembly.plugins.plugin import Plugin
 from poolctl.assembly.resolve import Parts, assembled_from
@@ -82,9 +82,12 @@ class _Settings:
                     yield from self._address(index, address)
             elif (name == "scale" and self.parts.most <= self.parts.workers) or (
                 (name == "recycle" and self.parts.combination.baseline)
-                or (name == "overload" and self.parts.combination.ownership != REACTIVE)
+                or (name == "overload" and not self.parts.combination.bounds_waiting)
             ):
                 continue  # it does not apply
+            elif name == "overload" and self.parts.combination.ownership == ASYNC:  # whose order is that of arrival
+                unit = unit_of_field(type(topology.overload).model_fields["target"])
+                yield from self._value(("overload", "target"), topology.overload.target, unit)
             elif name == "classes":
                 yield from self._classes(topology)
             elif name == "access_log" and topology.access_log and not self.tree.has(("access_log", "format")):

@@ -45,7 +45,7 @@ OPEN: Final = 9  # clients of a front that lends and drains
 MOVED: Final = 64  # connections that have moved to other processes
 CLOSED_IDLE: Final = 65  # connections that a drain has ended without a response that says so
 CUT: Final = 66  # responses, WebSockets and conversations that a drain has cut off (timeouts.stream)
-# of a front that lends
+# of a front that lends, and of a worker thread that is given connections
 LATE: Final = 67  # requests that were refused because they had waited for too long in an overload
 CROWDED: Final = 68  # requests that were refused because too many waited (limits.waiting)
 ABANDONED: Final = 69  # requests that were dropped before they got to a worker, because their clients had left

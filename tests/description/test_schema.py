@@ -75,6 +75,7 @@ def refusable(file: Path) -> bool:
         "word-protocol-of-bytes-without-a-name",  # the protocol of an app
         "value-size-grows",
         "value-time-endless",  # not JSON
+        "classes-twice",
     }
     made_here = "over-" in file.name or "variable" in file.name
     return (

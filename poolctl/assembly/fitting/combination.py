@@ -116,6 +116,11 @@ class Combination:
         return self.dispatch in QUEUES and self.ownership == REACTIVE and several
 
     @property
+    def bounds_waiting(self) -> bool:
+        """Whether what waits does so in a queue of poolctl's, where ``overload`` bounds the time."""
+        return self.ownership == REACTIVE or (self.ownership == ASYNC and self.accept == "front")
+
+    @property
     def baseline(self) -> bool:
         """Whether there is no pool."""
         return self.pool in BASELINES

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from poolctl.assembly.fitting.combination import BASELINES, REACTIVE, REUSE_PORT, Offer
+from poolctl.assembly.fitting.combination import ASYNC, BASELINES, FRONTED, REACTIVE, REUSE_PORT, Combination, Offer
 from poolctl.assembly.fitting.seats import SOCKETS
 from poolctl.config.choice import path_of_option
 from poolctl.config.diagnostic import Diagnostic, Label
@@ -126,12 +126,21 @@ def elastic_findings(
             yield Diagnostic("PC301", message, tree.at_value(path), help_)
 
 
-def overload_findings(tree: Tree, ownership: str | None, found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
-    """The findings about ``overload``, which only a front that holds requests heeds."""
-    if ownership not in (None, REACTIVE) and _set(tree, ("overload",), found):
-        message = f"overload: only the front of {REACTIVE} holds requests that wait; the ownership is {ownership}"
+def overload_findings(tree: Tree, chosen: Combination | None, found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
+    """The findings about ``overload``, which bounds how long requests and connections wait in a queue of poolctl's."""
+    if chosen is None or not _set(tree, ("overload",), found):
+        return
+    ownership, order = chosen.ownership or f"that of pool {chosen.pool}", ("overload", "order")
+    if ownership not in FRONTED:
+        message = f"overload: only a front has a queue that it could bound; the ownership is {ownership}"
         help_ = f"leave it out, or use ownership: {REACTIVE}"
         yield Diagnostic("PC301", message, tree.at_key(("overload",)), help_)
+    elif chosen.ownership == ASYNC and chosen.accept == "worker":
+        message = "overload: with accept: worker connections wait in the kernel, which does not say since when"
+        yield Diagnostic("PC301", message, tree.at_key(("overload",)), "leave it out, or use accept: front")
+    elif chosen.ownership == ASYNC and tree.has(order) and not is_faulty(tree, order, found):
+        message = f"overload.order: {ASYNC} hands connections over in the order in which they came"
+        yield Diagnostic("PC301", message, tree.at_key(order), f"leave it out, or use ownership: {REACTIVE}")
 
 
 def _directives(tree: Tree, found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:

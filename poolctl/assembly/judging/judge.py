@@ -96,7 +96,7 @@ class Judgement:
             self._found += list(warm_findings(tree, self._service(), pool, self._found))
             ownership = self.combination.ownership if self.combination else None
             self._found += list(elastic_findings(tree, self.choices.get("pool"), ownership, self._found))
-            self._found += list(overload_findings(tree, ownership, self._found))
+            self._found += list(overload_findings(tree, self.combination, self._found))
             if self.topology is not None and self.topology.classes and self.combination is not None:
                 self._found += list(class_findings(tree, self.topology.classes, self.combination, self.workers))
         self._found += list(drain_findings(tree, self._found))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from poolctl.runtime.channels.inbox import Inbox, ProcessInbox
 from poolctl.runtime.lifeline import Life
-from poolctl.runtime.ownership.half_sync_half_async.arrivals import Arrivals, ProcessArrivals
+from poolctl.runtime.ownership.half_sync_half_async.arrivals import Arrivals, ProcessArrivals, bounded
 from poolctl.runtime.ownership.half_sync_half_async.front import ProcessHandingFront
 from poolctl.runtime.ownership.half_sync_half_reactive.executor import ProcessTaskExecutor
 from poolctl.runtime.ownership.half_sync_half_reactive.first_byte import FirstByte
@@ -107,4 +107,4 @@ class BetweenProcesses(Medium):
 
     def arrivals(self, loop: ConnectionLoop, site: Workshop, worker: int) -> Arrivals:
         inbox = self._inboxes[site.inbox(worker).index]
-        return ProcessArrivals(loop, inbox, site.shared_listeners, site.returns.urgent_writer)
+        return bounded(ProcessArrivals(loop, inbox, site.shared_listeners, site.returns.urgent_writer), site.settings)

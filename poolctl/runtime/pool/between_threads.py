@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from poolctl.runtime.channels.inbox import Inbox, RingingInbox, ThreadInbox
 from poolctl.runtime.lifeline import Life
-from poolctl.runtime.ownership.half_sync_half_async.arrivals import Arrivals, ThreadArrivals
+from poolctl.runtime.ownership.half_sync_half_async.arrivals import Arrivals, ThreadArrivals, bounded
 from poolctl.runtime.ownership.half_sync_half_async.front import ThreadHandingFront
 from poolctl.runtime.ownership.half_sync_half_reactive.executor import ThreadTaskExecutor
 from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
@@ -76,4 +76,4 @@ class BetweenThreads(Medium):
 
     def arrivals(self, loop: ConnectionLoop, site: Workshop, worker: int) -> Arrivals:
         inbox = self._ringing[site.inbox(worker).index]
-        return ThreadArrivals(loop, inbox, site.shared_listeners, site.returns.urgent_writer)
+        return bounded(ThreadArrivals(loop, inbox, site.shared_listeners, site.returns.urgent_writer), site.settings)

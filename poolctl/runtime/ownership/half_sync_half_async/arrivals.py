@@ -2,6 +2,10 @@
 
 accept: front     inbox -- a connection --> the worker's loop
 accept: worker    inbox -- a turn: the number of a listener --> accept --> the worker's loop
+
+A worker whose app computes, or blocks, leaves connections in its inbox. How long each has been there is known when it
+is taken; in an overload those that have waited for longer than the target are refused (``routing/overload.py``). With
+``accept: worker`` they wait in the kernel instead, which does not say since when.
 """
 
 from __future__ import annotations
@@ -12,6 +16,8 @@ import logging
 import socket
 import struct
 from os import write
+from time import monotonic
+from typing import Final
 
 from poolctl.runtime.channels.inbox import AT_ONCE, ProcessInbox, RingingInbox, ends
 from poolctl.runtime.channels.parcel import HEAD, RECORD, TICKET_ACCEPTED, introduced
@@ -19,12 +25,15 @@ from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.listen.listening import BURST_CONNECTIONS, RUSH_SECONDS
 from poolctl.runtime.loop.loop import SWEEP_SECONDS
 from poolctl.runtime.loop.source import NO_DESCRIPTOR, Source, reason
-from poolctl.runtime.scoreboard import DONE, TAKEN
+from poolctl.runtime.routing.overload import Overload, OverloadLimits
+from poolctl.runtime.scoreboard import DONE, LATE, TAKEN
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
 from poolctl.runtime.serving.service import Service
+from poolctl.runtime.site.settings import Settings
 from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")
+SERVICE_SHARE: Final = 1 / 8  # of the time between two connections in the average
 
 
 class Arrivals(Source[Service]):
@@ -39,6 +48,8 @@ class Arrivals(Source[Service]):
         self.returns = returns
         self.dropped = 0  # connections, because this process was out of file descriptors
         self.said = 0.0  # when that was last logged
+        self.overload: Overload | None = None
+        self.taken = 0.0  # when the last connection was taken
         loop.sources.add(self.fd)
 
     def accept(self, number: int, ticket: int, service: Service) -> None:
@@ -61,6 +72,30 @@ class Arrivals(Source[Service]):
             return
         self._tell(ticket)
         self.enter(fd, peer, service, number)
+
+    def bound_by(self, limits: OverloadLimits | None) -> None:
+        """Bound the time that connections wait in the inbox; None: no bound."""
+        self.overload = None if limits is None else Overload(limits)
+
+    def late(self, sent: float) -> bool:
+        """Note when a connection that was just taken was put into the inbox. Returns whether it is to be refused."""
+        overload = self.overload
+        assert overload is not None  # the caller has looked
+        now = monotonic()
+        last, self.taken = self.taken, now
+        if sent < last:  # it was there already, so the worker has had something else to do since
+            overload.service += (now - last - overload.service) * SERVICE_SHARE
+        if now - sent <= overload.target:
+            overload.emptied()
+            return False
+        return sent < overload.look(now, sent)
+
+    def refuse(self, fd: int, peer: Peer, service: Service, number: int) -> None:
+        """Refuse a connection that has waited for too long."""
+        service.row[TAKEN] += 1
+        service.row[DONE] += 1
+        service.row[LATE] += 1
+        self.loop.turn_away(fd, self.listeners[number].door.busy(peer))
 
     def _none(self, ticket: int, service: Service) -> None:
         service.row[TAKEN] += 1
@@ -111,7 +146,7 @@ class ProcessArrivals(Arrivals):
         except BlockingIOError:
             return False  # another worker was faster
         try:
-            ticket, flags, length, _ = HEAD.unpack_from(message)
+            ticket, flags, length, sent = HEAD.unpack_from(message)
         except struct.error:  # it is no task
             if ends(message):
                 self.loop.remove(self)
@@ -122,7 +157,10 @@ class ProcessArrivals(Arrivals):
             host, port = message[start + length :].decode().split(" ")
             self.enter(fds[0], peer._replace(server_host=host, server_port=port), service, number, moved=True)
         elif fds:
-            self.enter(fds[0], peer, service, number)
+            if self.overload is not None and self.late(sent):
+                self.refuse(fds[0], peer, service, number)
+            else:
+                self.enter(fds[0], peer, service, number)
             return True
         elif ticket:
             self.accept(number, ticket, service)
@@ -139,8 +177,8 @@ class ProcessArrivals(Arrivals):
 
 
 class ThreadArrivals(Arrivals):
-    """Between threads: (descriptor, peer, number of the listener, whether it has passed its door), or for a turn
-    (number, its ticket)."""
+    """Between threads: (descriptor, peer, number of the listener, whether it has passed its door, when it was put
+    there), or for a turn (number, its ticket)."""
 
     def __init__(self, loop: ConnectionLoop, inbox: RingingInbox, listeners: list[Listener], returns: int) -> None:
         super().__init__(loop, inbox.reader, listeners, returns)
@@ -158,5 +196,15 @@ class ThreadArrivals(Arrivals):
             number, ticket = item
             self.accept(number, ticket, service)
         else:
-            fd, peer, number, moved = item
-            self.enter(fd, peer, service, number, moved=moved)
+            fd, peer, number, moved, sent = item
+            if self.overload is not None and not moved and self.late(sent):
+                self.refuse(fd, peer, service, number)
+            else:
+                self.enter(fd, peer, service, number, moved=moved)
+
+
+def bounded(arrivals: Arrivals, settings: Settings) -> Arrivals:
+    """Bound the time that connections wait there as the settings say, now and whenever they change. Returns it."""
+    settings.follow(lambda: arrivals.bound_by(settings.overload))
+    arrivals.bound_by(settings.overload)
+    return arrivals

@@ -179,7 +179,7 @@ class ThreadHandingFront(HandingFront):
         return settings.at_once
 
     def _hand(self, fd: int, peer: Peer, number: int, *, moved: bool = False) -> list[Inbox]:
-        return self.router.route(peer, self.now, 0, (fd, peer, number, moved))
+        return self.router.route(peer, self.now, 0, (fd, peer, number, moved, self.now))
 
     def _turn(self, number: int, ticket: int) -> list[Inbox]:
         return self.router.route(NOBODY, self.now, 0, (number, ticket))

@@ -6,20 +6,24 @@ import errno
 import os
 import socket
 from collections.abc import Iterator
+from time import monotonic
 from typing import Any
 
 import pytest
+from harness.server import wait_until
 
 from poolctl.runtime.channels.inbox import ProcessInbox, RingingInbox
 from poolctl.runtime.channels.parcel import FLAG_MOVED, HEAD, RECORD, TICKET_ACCEPTED, introduction, server_end
 from poolctl.runtime.loop.loop import SWEEP_SECONDS
 from poolctl.runtime.ownership.half_sync_half_async.arrivals import ProcessArrivals, ThreadArrivals
-from poolctl.runtime.scoreboard import DONE, ROW, TAKEN, Scoreboard
+from poolctl.runtime.routing.overload import OverloadLimits
+from poolctl.runtime.scoreboard import DONE, LATE, ROW, TAKEN, Scoreboard
 from poolctl.runtime.system.poller import IN
 from poolctl.runtime.task import NOBODY, Peer
 
 PEER = Peer("192.0.2.7", "4711", "127.0.0.1", "80", "CN=Ada")
 TICKET = 7
+BUSY = b"busy"
 FULL, SHUT = OSError(errno.EMFILE, "Too many open files"), OSError(errno.EINVAL, "Invalid argument")
 
 
@@ -31,6 +35,7 @@ class FakeLoop:
         self.shared = False
         self.sources: set[int] = set()
         self.accepted: list[tuple[int, Peer, str]] = []
+        self.refused: list[int] = []
         self.calls: list[str] = []
 
     def rearm(self, source: object) -> None:
@@ -47,16 +52,29 @@ class FakeLoop:
         self.calls.append("accept")
         self.accepted.append((fd, peer, door))
 
+    def turn_away(self, fd: int, words: bytes) -> None:
+        self.calls.append("turn_away")
+        assert words == BUSY
+        self.refused.append(fd)
+
     def adopt(self, fd: int, peer: Peer, service: Any, door: str) -> None:
         self.calls.append("adopt")
         self.accepted.append((fd, peer, door))
+
+
+class FakeDoor(str):
+    __slots__ = ()
+
+    def busy(self, peer: Peer) -> bytes:
+        assert peer == PEER
+        return BUSY
 
 
 class FakeListener:
     server_host, server_port = PEER.server_host, PEER.server_port
 
     def __init__(self, door: str) -> None:
-        self.door = door
+        self.door = FakeDoor(door)
         self.waiting: list[int | OSError] = []
 
     def accept(self) -> tuple[int, Peer]:
@@ -94,6 +112,15 @@ class Rig:
         self.inbox.put((number, ticket) if self.threads else HEAD.pack(ticket, 0, len(intro), 0.0) + intro)
         self.event()
 
+    def hand(self, sock: socket.socket, sent: float) -> None:
+        """A connection that the front has sent at this time."""
+        if self.threads:
+            self.inbox.put((sock.fileno(), PEER, 1, False, sent))
+        else:
+            intro = introduction(PEER, 1)
+            self.inbox.put(HEAD.pack(0, 0, len(intro), sent) + intro, (sock.fileno(),))
+        self.event()
+
     def event(self) -> None:
         self.arrivals.on_event(IN, self.service)
 
@@ -127,7 +154,7 @@ def test_a_connection_that_has_passed_its_door_is_adopted_with_both_ends_of_its_
     near, far = socket.socketpair()
     with near, far:
         if rig.threads:
-            rig.inbox.put((near.fileno(), announced, 1, True))
+            rig.inbox.put((near.fileno(), announced, 1, True, 0.0))
         else:
             intro = introduction(announced, 1)
             head = HEAD.pack(0, FLAG_MOVED, len(intro), 0.0)
@@ -143,12 +170,7 @@ def test_a_connection_that_has_passed_its_door_is_adopted_with_both_ends_of_its_
 def test_a_connection_that_arrives_is_accepted_with_its_peer_and_door(rig: Rig) -> None:
     near, far = socket.socketpair()
     with near, far:
-        if rig.threads:
-            rig.inbox.put((near.fileno(), PEER, 1, False))
-        else:
-            intro = introduction(PEER, 1)
-            rig.inbox.put(HEAD.pack(0, 0, len(intro), 0.0) + intro, (near.fileno(),))
-        rig.event()
+        rig.hand(near, 0.0)
         ((fd, peer, door),) = rig.loop.accepted
         assert (peer, door) == (PEER, "second")
         os.write(fd, b"hello")
@@ -157,6 +179,32 @@ def test_a_connection_that_arrives_is_accepted_with_its_peer_and_door(rig: Rig) 
             os.close(fd)
     assert rig.loop.calls == ["step_back", "accept"]
     assert rig.records() == []
+
+
+def test_in_an_overload_those_that_have_waited_for_too_long_are_refused(rig: Rig) -> None:
+    rig.arrivals.bound_by(OverloadLimits(target=0.001))
+    near, far = socket.socketpair()
+    with near, far:
+
+        def refused() -> bool:
+            rig.hand(near, monotonic() - 100)
+            return bool(rig.loop.refused)
+
+        wait_until(refused, "a refusal")
+        accepted = len(rig.loop.accepted)
+        assert accepted >= 1  # not the first one that was late
+        rig.hand(near, monotonic() + 100)  # it has not waited at all
+        assert len(rig.loop.accepted) == accepted + 1
+        rig.arrivals.bound_by(None)
+        rig.hand(near, monotonic() - 100)
+        assert len(rig.loop.accepted) == accepted + 2
+        assert rig.service.row[LATE] == len(rig.loop.refused)
+        assert rig.counted == (len(rig.loop.refused),) * 2  # the loop counts the others
+        if not rig.threads:
+            for fd, _, _ in rig.loop.accepted:
+                os.close(fd)
+            for fd in rig.loop.refused:
+                os.close(fd)
 
 
 def test_in_a_shared_loop_the_next_thread_may_take_the_next_one(rig: Rig) -> None:

@@ -328,8 +328,8 @@ def test_between_threads_the_descriptor_itself_is_passed(rig: MakeRig, listener:
     made.front.hand_over(listener, 3)
     far = made.connect(listener)
     made.event(listener.fd)
-    ((fd, peer, number, _),) = [inbox.take_now() for inbox in made.inboxes if not inbox.empty]
-    assert (peer.client_port, number) == (str(far.getsockname()[1]), 3)
+    ((fd, peer, number, _, sent),) = [inbox.take_now() for inbox in made.inboxes if not inbox.empty]
+    assert (peer.client_port, number, sent) == (str(far.getsockname()[1]), 3, made.front.now)
     os.close(fd)
 
 
