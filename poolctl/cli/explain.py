@@ -51,10 +51,29 @@ def explain(
         from poolctl.cli.load_or_exit import load_or_exit
         from poolctl.description.diagram import diagram
 
-        drawn = draw(form.value)(diagram(load_or_exit(what, overlays, sets, listen)))
-        echo(drawn, end="", wrap=False)  # as wide as it was drawn
+        judged = load_or_exit(what, overlays, sets, listen)
+        echo(draw(form.value)(diagram(judged)), end="", wrap=False)  # as wide as it was drawn
+        if form is ExplainFormat.TEXT and (what.endswith((".yaml", ".yml")) or os.path.isdir(what or ".")):
+            for line in _measured(what or "."):
+                echo(line, wrap=False)
     else:
         echo(_language(what), end="")
+
+
+def _measured(what: str) -> list[str]:
+    """Return what the server of this topology has learned about its requests; nothing if none runs."""
+    from poolctl.cli.queue_lines import queue_lines
+    from poolctl.cli.servers import control_sockets, named, same_file, statuses
+
+    _, sockets, file = named(what, control_sockets(), WRONG_USE)
+    if not file:
+        return []
+    running = [each for _, each in statuses(sockets)[0] if same_file(each.get("file", ""), file)]
+    lines = []
+    for each in running:
+        if found := list(queue_lines(each.get("classes", []), each.get("routes", []))):
+            lines += ["", f"Measured by {each['name']} (pid {each['pid']}), which runs this file:", *found]
+    return lines
 
 
 def _is_file(what: str) -> bool:

@@ -219,7 +219,7 @@ def look(what: str, invalid: int = INVALID) -> tuple[str, list[Located], list[tu
         name, matching, file = named(what, sockets, invalid)
         answered, silent = statuses(matching)
         if file:
-            answered = [each for each in answered if _same(each[1].get("file", ""), file)]
+            answered = [each for each in answered if same_file(each[1].get("file", ""), file)]
         if answered or silent or not matching:
             break
     return name, sockets, answered, bool(silent)
@@ -246,7 +246,7 @@ def named(what: str, sockets: Iterable[Located], invalid: int = INVALID) -> tupl
     return name, [each for each in every if each.name == name], ""
 
 
-def _same(file: str, other: str) -> bool:
+def same_file(file: str, other: str) -> bool:
     """Whether two absolute paths name one file, which need not exist any more."""
     return bool(file) and (file == other or os.path.realpath(file) == os.path.realpath(other))
 

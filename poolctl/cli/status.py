@@ -9,6 +9,7 @@ import typer
 
 from poolctl.cli.arguments import TextOrJson
 from poolctl.cli.output import echo, terminal_width
+from poolctl.cli.queue_lines import queue_lines, refused
 from poolctl.cli.servers import NOT_RUNNING, ServerArgument, look, not_running
 
 if TYPE_CHECKING:
@@ -66,54 +67,13 @@ def _lines(server: dict[str, Any], width: int) -> Iterator[str]:
     if server["plugin_faults"]:
         faults = number_of(server["plugin_faults"], "fault")
         yield f"  {faults} in the dispatch plugin, whose tasks least-loaded took over; see the log"
-    yield from _refused(server["refused"])
-    yield from _classes(server["classes"], server["routes"])
+    yield from refused(server["refused"])
+    yield from queue_lines(server["classes"], server["routes"])
     if not server["workers"]:
         if server["state"] == "drained":
             yield f"  no workers: poolctl resume {server['name']} starts them again"
         return
     yield from _table(server["workers"]) if not 0 < width < TABLE_COLUMNS else _sentences(server["workers"])
-
-
-REASONS = {
-    "late": "had waited for too long",
-    "crowded": "came while too many waited",
-    "by_strategy": "were turned away by the strategy",
-    "abandoned": "had lost their clients",
-}
-ROUTES = 10  # that are listed; --format json has more
-
-
-def _refused(counts: dict[str, int]) -> Iterator[str]:
-    """Yield what the front has refused or dropped."""
-    from poolctl.config.diagnostic import number_of
-
-    found = [f"{counts[reason]} {text}" for reason, text in REASONS.items() if counts[reason]]
-    if found:
-        yield f"  {number_of(sum(counts.values()), 'request')} did not get to a worker: {', '.join(found)}"
-
-
-def _classes(classes: list[dict[str, Any]], routes: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield a table of the classes of requests, and what the strategy has learned."""
-    if classes:
-        yield "  busy waiting  oldest   served  refused     takes  kept  most  class"
-    for each in classes:
-        most = "-" if each["most"] is None else each["most"]
-        yield (
-            f"  {each['busy']:>4} {each['waiting']:>7} {_seconds(each['oldest']):>7} {each['served']:>8}"
-            f" {each['refused']:>8} {_seconds(each['seconds']):>9} {each['reserve']:>5} {most:>5}"
-            f"  {each['class'] or '(all others)'}"
-        )
-    if routes:
-        yield "     takes  per second  class  route"
-    for each in routes[:ROUTES]:
-        yield f"  {_seconds(each['seconds']):>8} {each['rate']:>11.1f}  {each['class'] or '-':5}  {each['route']}"
-
-
-def _seconds(seconds: float) -> str:
-    if not seconds:
-        return "-"
-    return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def _changes(pool: dict[str, Any]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -85,6 +86,37 @@ def test_status_counts_retries(serve: Serve, place: dict[str, str], name: str) -
         assert client.answer().process != busy
     assert told(place, name)["retried"] == 1
     assert "  1 request retried because a worker died\n" in status(place, name).stdout
+
+
+def test_status_and_explain_show_classes_and_what_was_learned(
+    serve: Serve, tmp_path: Path, place: dict[str, str], name: str
+) -> None:
+    topology = {"name": name, "app": "demo", "pool": {"kind": "process", "size": 2}, "dispatch": "size-aware"}
+    server = serve({**topology, "classes": [{"path": "/sleep", "most": 1}]}, environment=place)
+    with Client(server.port) as client, Client(server.port) as other:
+        client.ask("/sleep?seconds=0.5")
+        server.wait_until_busy()
+        other.ask("/sleep?seconds=0.5")
+
+        def noted() -> bool:
+            assert get(server.port, "/pid").status == 200
+            return bool(told(place, name)["classes"] and told(place, name)["routes"])
+
+        wait_until(noted, "the notes of the front")
+        assert (client.answer().status, other.answer().status) == (200, 200)
+    found = told(place, name)
+    kept = {each["class"]: each["most"] for each in found["classes"]}
+    assert kept == {"/sleep": 1, "": None}
+    assert [each["route"] for each in found["routes"]] == ["GET /pid"]
+    text = status(place, name).stdout
+    assert re.search(r"^  busy waiting .* class$", text, re.MULTILINE)
+    assert re.search(r"^ +\d+ .* 1  /sleep$", text, re.MULTILINE)
+    (file,) = tmp_path.glob("*.yaml")
+    explained = poolctl("explain", str(file), **place).stdout
+    assert f"Measured by {name} (pid {server.pid}), which runs this file:\n" in explained
+    assert "GET /pid" in explained
+    assert server.stop() == 0
+    assert "Measured by" not in poolctl("explain", str(file), **place).stdout
 
 
 def test_status_shows_busy_workers_and_faults_of_a_strategy(
