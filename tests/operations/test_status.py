@@ -112,11 +112,11 @@ def test_status_and_explain_show_classes_and_what_was_learned(
     assert re.search(r"^  busy waiting .* class$", text, re.MULTILINE)
     assert re.search(r"^ +\d+ .* 1  /sleep$", text, re.MULTILINE)
     (file,) = tmp_path.glob("*.yaml")
-    explained = poolctl("explain", str(file), **place).stdout
+    explained = poolctl("explain", str(file), cwd=tmp_path, **place).stdout
     assert f"Measured by {name} (pid {server.pid}), which runs this file:\n" in explained
     assert "GET /pid" in explained
     assert server.stop() == 0
-    assert "Measured by" not in poolctl("explain", str(file), **place).stdout
+    assert "Measured by" not in poolctl("explain", str(file), cwd=tmp_path, **place).stdout
 
 
 def test_status_shows_busy_workers_and_faults_of_a_strategy(
