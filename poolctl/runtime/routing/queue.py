@@ -46,7 +46,7 @@ class Queue:
         self.owed = self.hoped = 0  # of all lanes
         self.now = 0.0
         self.limits: OverloadLimits | None = None
-        self._kinds: dict[str, Lane] = {}
+        self._kinds = {self.plain.kind: self.plain}
         self._lines: list[Lane] = []  # lanes in which tasks wait
 
     def bound_by(self, limits: OverloadLimits | None) -> None:
@@ -58,7 +58,7 @@ class Queue:
     # classes
 
     def lane(self, kind: str) -> Lane | None:
-        """Return the lane of a class; None if it has none yet."""
+        """Return the lane of a class, that of "" being the plain one; None if it has none yet."""
         return self._kinds.get(kind)
 
     def open(self, kind: str, limits: ClassLimits) -> Lane:

@@ -307,3 +307,20 @@ def test_against_a_simple_model(workers: int, limits: list[ClassLimits], seed: i
             rig.queue.now += 1.0  # past what is spared
             rig.start()
             assert rig.began
+
+
+def test_the_class_of_all_others_has_limits_and_figures_too() -> None:
+    rig = Rig(4)
+    assert rig.queue.open("", ClassLimits(reserve=1, most=2)) is rig.queue.plain
+    rig.queue.open("x", ClassLimits())
+    rig.queue.share_out()
+    view = QueueView(rig.queue)
+    for _ in range(4):
+        rig.arrive("x")
+    assert rig.busy == {"x": 3}  # one is kept
+    for _ in range(3):
+        rig.arrive("")
+    assert (view.busy(""), view.waiting("")) == (1, 2)
+    rig.end("x")
+    rig.end("x")
+    assert (view.busy(""), view.waiting("")) == (2, 1)  # at most two
