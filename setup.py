@@ -26,7 +26,7 @@ MODULES = {
     "ownership/half_sync_half_reactive": "executor front front_process front_thread held_connection records",
     "protocol": "output",
     "protocol/http": "body conversation encode framer head inflow limits line reader request response streaming",
-    "routing": "classes flow lane overload queue room router turns_of_clients waiting",
+    "routing": "classes flow lane overload queue ranking room router turns_of_clients waiting",
     "serving": "client_connection connection connection_loop leaving pace phases service shared_connection",
     "serving_async": "afterwork connection task_connection",
     "system": "calls channel state",

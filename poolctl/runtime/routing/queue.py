@@ -22,8 +22,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from poolctl.runtime.queue_view import NO_LIMIT, ClassLimits
-from poolctl.runtime.routing.lane import Lane
+from poolctl.runtime.routing.lane import STARVED_SECONDS, Lane
 from poolctl.runtime.routing.overload import OverloadLimits
+from poolctl.runtime.routing.ranking import Ranking
 from poolctl.runtime.routing.waiting import Waiting
 from poolctl.runtime.task import Task
 
@@ -43,11 +44,11 @@ class Queue:
         self.count = 0
         self.slots = 0
         self.most = NO_LIMIT
-        self.owed = self.hoped = 0  # of all lanes
+        self.reserved = self.owed = self.hoped = 0  # of all lanes
         self.now = 0.0
         self.limits: OverloadLimits | None = None
         self._kinds = {self.plain.kind: self.plain}
-        self._lines: list[Lane] = []  # lanes in which tasks wait
+        self._ranking = Ranking()  # of the lanes in which tasks wait, where there are several
 
     def bound_by(self, limits: OverloadLimits | None) -> None:
         """Bound the time that tasks of each lane wait; None: no bound."""
@@ -73,7 +74,10 @@ class Queue:
             self.lanes.append(lane)
         lane.limits = limits
         lane.take_turns(limits.fair)
-        self.several = True
+        if not self.several:
+            self.several = True
+            self._ranking.move(self.plain)
+        self._ranking.move(lane)
         return lane
 
     def share_out(self) -> None:
@@ -85,12 +89,14 @@ class Queue:
         for lane in self.lanes:
             lane.spare = min(lane.limits.spare, left)
             left -= lane.spare
-        total = sum(lane.reserve + lane.spare for lane in self.lanes)
+        total = self.reserved = sum(lane.reserve + lane.spare for lane in self.lanes)
         self.owed = self.hoped = 0
         for lane in self.lanes:
             lane.strict = total > lane.reserve + lane.spare
             lane.owed = lane.hoped = 0
             self._settle(lane)
+            if lane.waiting:
+                self._ranking.move(lane)
 
     def _settle(self, lane: Lane) -> None:
         """Count what is reserved for a lane and not used, after its tasks with workers have changed."""
@@ -104,12 +110,17 @@ class Queue:
     def began(self, lane: Lane, task: Task) -> None:
         """A task of this lane goes to a worker."""
         lane.began(task, self.now)
-        self._settle(lane)
+        self._changed(lane)
 
     def ended(self, lane: Lane, task: Task, seconds: float) -> None:
         """A worker has had a task of this lane, for so many seconds; 0: unknown, or another worker gets it."""
         lane.ended(task, seconds, self.now)
+        self._changed(lane)
+
+    def _changed(self, lane: Lane) -> None:
         self._settle(lane)
+        if lane.waiting and self.several:
+            self._ranking.move(lane)
 
     def may_start(self, lane: Lane, sent: int) -> bool:
         """Return whether a task of this lane may go to a worker. ``sent``: tasks that workers have or could take."""
@@ -138,64 +149,73 @@ class Queue:
         """Return so many of the oldest tasks, oldest first."""
         if not self.several:
             return [entry for entry, _ in zip(self.plain, range(count), strict=False)]
-        heads = [entry for lane in self._lines for entry, _ in zip(lane, range(count), strict=False)]
+        lanes = self._ranking.waiting.values()
+        heads = [entry for lane in lanes for entry, _ in zip(lane, range(count), strict=False)]
         return sorted(heads, key=lambda entry: entry.task.arrived)[:count]
 
     def add(self, entry: Waiting) -> None:
         """Put a task at the end of its lane."""
         lane = self.lanes[entry.lane]
-        if not lane.waiting:
-            self._lines.append(lane)
         lane.add(entry)
         self.count += 1
+        if lane.waiting == 1 and self.several:
+            self._ranking.move(lane)
 
     def put_back(self, entries: Iterable[Waiting]) -> None:
         """Put tasks, oldest first, at the head of their lanes."""
         for entry in reversed(list(entries)):
             lane = self.lanes[entry.lane]
-            if not lane.waiting:
-                self._lines.append(lane)
             lane.put_back(entry)
             self.count += 1
+            if self.several:
+                self._ranking.move(lane)
 
     def remove(self, entry: Waiting) -> None:
         """Take a task out of its lane."""
         lane = self.lanes[entry.lane]
         lane.remove(entry)
         self.count -= 1
-        if not lane.waiting:
-            self._lines.remove(lane)
+        if self.several:
+            self._ranking.move(lane)
 
     def next_lane(self, sent: int) -> Lane | None:
         """Return the lane whose task goes next; None if no task may start. ``sent``: as in ``may_start``."""
-        lines = self._lines
         if not self.several:
-            return self.plain if lines and sent < self.most else None
-        found: Lane | None = None
-        rank, since, starving = 0, 0.0, False
-        for lane in lines:
-            if lane.busy >= lane.limits.most:
-                continue
-            arrived, priority = lane.oldest, lane.limits.priority
-            starves = self.now - arrived > lane.patience
-            if starves:
-                priority = 0  # of several that starve, the oldest is next
-                if not starving:  # only its like may go before it, and those for which a worker is kept
-                    starving = True
-                    if found is not None and not found.owed:
-                        found = None
-            elif starving and not lane.owed:
-                continue
-            if not self.may_start(lane, sent):
-                continue
-            if found is None or priority > rank or (priority == rank and arrived < since):
-                found, rank, since = lane, priority, arrived
-        return found
+            return self.plain if self.plain.waiting and sent < self.most else None
+        ranking, lanes = self._ranking, self.lanes
+        for arrived, index in ranking.aged:
+            if self.now - arrived <= STARVED_SECONDS:
+                break
+            lane = lanes[index]
+            if self.now - arrived > lane.patience:  # until it has a worker, only those go with one of their own
+                return lane if self.may_start(lane, sent) else self._claimant(sent)
+        free = self.slots - sent
+        if free <= self.owed and self.reserved:
+            return self._claimant(sent)
+        for _, _, index in ranking.ranked:
+            lane = lanes[index]
+            if self.may_start(lane, sent):
+                return lane
+            if self.hoped == self.owed and not lane.hoped:  # those behind it may start as little, but for claimants
+                return self._claimant(sent)
+        return None
+
+    def _claimant(self, sent: int) -> Lane | None:
+        """Return a lane for which a worker is kept and that may start; None if none of them has a task."""
+        for lane in self._ranking.claims.values():
+            if self.may_start(lane, sent):
+                return lane
+        return None
+
+    def _waiting_lanes(self) -> list[Lane]:
+        if not self.several:
+            return [self.plain] if self.plain.waiting else []
+        return list(self._ranking.waiting.values())
 
     def take_late(self, now: float) -> list[Waiting]:
         """Remove and return the tasks that have waited for too long in an overloaded lane."""
         late: list[Waiting] = []
-        for lane in list(self._lines):
+        for lane in self._waiting_lanes():
             overload = lane.overload
             if overload is None:
                 continue
@@ -212,7 +232,7 @@ class Queue:
 
     def pause(self, now: float) -> None:
         """What waits says nothing about the load."""
-        for lane in self._lines:
+        for lane in self._waiting_lanes():
             if lane.overload is not None:
                 lane.overload.pause(now)
 
@@ -220,7 +240,7 @@ class Queue:
         """Remove and return the task that is refused when one too many waits: the newest of the longest line, and where
         clients take turns, of the client with the most. So a flood costs only its own class, or client. Some task must
         wait."""
-        longest = max(self._lines, key=_waiting)
+        longest = max(self._waiting_lanes(), key=_waiting)
         surplus = longest.turns.newest_of_most() if longest.turns is not None else longest.entries[-1]
         self.remove(surplus)
         longest.refused += 1

@@ -157,6 +157,22 @@ def test_what_is_spared_is_used_after_half_of_the_time_that_one_takes() -> None:
     assert rig.busy == {"long": 2}  # the reserve is not spare
 
 
+def test_a_class_that_nothing_is_kept_from_lies_ready_beyond_the_workers() -> None:
+    rig = Rig(2, short=ClassLimits(reserve=1, priority=1))
+    rig.queue.most = rig.workers = 4
+    rig.queue.slots = 2
+    rig.queue.share_out()
+    for kind in ("short", "short", "", "short", "short", "short"):
+        rig.arrive(kind)
+    assert rig.busy == {"short": 4}
+    rig.end("short")
+    rig.end("short")
+    assert rig.busy == {"short": 3}  # the last one; nothing else, as no worker is free
+    rig.end("short")
+    rig.end("short")
+    assert rig.busy == {"": 1, "short": 1}
+
+
 def test_equal_priorities_go_by_age() -> None:
     rig = Rig(1, one=ClassLimits(), other=ClassLimits())
     for kind in ("", "one", "other", "one", ""):
@@ -273,6 +289,29 @@ LIMITS = draws.builds(
 )
 
 
+def check_next(queue: Queue, sent: int) -> None:
+    """The lane that is next is the one that a look at all of them finds."""
+    found = queue.next_lane(sent)
+    able = [lane for lane in queue.lanes if lane.waiting and queue.may_start(lane, sent)]
+    starving = [
+        lane
+        for lane in queue.lanes
+        if lane.waiting and lane.busy < lane.limits.most and queue.now - lane.oldest > lane.patience
+    ]
+    if starving and min(starving, key=lambda lane: lane.oldest) in able:
+        assert found is not None
+        assert found.oldest == min(lane.oldest for lane in starving)
+    elif starving:
+        assert found is None or (found in able and found.reserve + found.spare)
+    elif not able:
+        assert found is None
+    else:
+        assert found in able
+        if queue.slots - sent > queue.owed:
+            best = max(able, key=lambda lane: (lane.limits.priority, -lane.oldest))
+            assert (found.limits.priority, found.oldest) == (best.limits.priority, best.oldest)
+
+
 @given(
     workers=draws.integers(1, 8),
     limits=draws.lists(LIMITS, min_size=3, max_size=3),
@@ -292,6 +331,7 @@ def test_against_a_simple_model(workers: int, limits: list[ClassLimits], seed: i
         elif rig.began:
             rig.end(draw.choice(rig.began).task.kind, draw.random() / 10)
         rig.start()
+        check_next(rig.queue, len(rig.began))
         busy = Counter(rig.busy)
         assert len(rig.began) <= workers
         assert len(rig.queue) == sum(lane.waiting for lane in rig.queue.lanes) == len(list(rig.queue))

@@ -29,6 +29,7 @@ from poolctl.runtime.serving.leaving import LEFT_EARLY, WAITED_SECONDS, left
 from poolctl.runtime.system.poller import RDHUP
 from poolctl.runtime.system.state import state
 
+LATE_LOOK_SECONDS: Final = 0.005  # between two looks for tasks that have waited for too long
 NOTE_SECONDS: Final = 1.0  # between two notes about the queue
 
 
@@ -58,7 +59,7 @@ class BoundedQueue:
     def __init__(self, front: QueueingFront) -> None:
         self.front = front
         self.notes: FrontNotes | None = None  # where there is somebody to read them
-        self._noted = 0.0
+        self._noted = self._looked = 0.0
         router = front.router
         router.loans = front.lent
         router.abandoned = self._abandoned
@@ -105,6 +106,9 @@ class BoundedQueue:
         """Refuse tasks that have waited for too long in an overload."""
         self.measure()
         front = self.front
+        if front.now - self._looked < LATE_LOOK_SECONDS:
+            return
+        self._looked = front.now
         if front.router.queue.several:
             front.router.queue.now = front.now
             front.rooms.retry()  # what is spared for others may be used by now
