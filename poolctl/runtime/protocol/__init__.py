@@ -242,6 +242,11 @@ class Protocol(ABC):
         self.witness(status, peer, line)
         return self.refusal_to(line, status)
 
+    def dismissal(self, status: int, peer: Peer, line: bytes) -> bytes:
+        """As ``farewell``, but the connection goes on after the refusal. Returns nothing, and reports nothing, if that
+        is not possible. The request was read to its end."""
+        return b""
+
     def refusal_to(self, line: bytes, status: int) -> bytes:
         """Return the refusal of a request with this first line, which may be incomplete or empty.
 

@@ -150,7 +150,8 @@ class BoundedQueue:
         return gone
 
     def _drop(self, entry: Waiting, status: int) -> None:
-        """End the connection of a task that waits, with this status; 0: without a word, since its client has left."""
+        """Refuse a task that waits, with this status; 0: end its connection without a word, since its client has
+        left."""
         front = self.front
         ticket = front.ticket_of(entry.item)
         front.discard(entry)
@@ -161,7 +162,7 @@ class BoundedQueue:
         client.ticket = 0
         try:
             if status:
-                client.turn_away(status, line=client.framer.taken)
+                client.dismiss(status)
             else:
                 front.router.row[ABANDONED] += 1
                 front.protocol.witness(LEFT_EARLY, client.peer, client.framer.taken)

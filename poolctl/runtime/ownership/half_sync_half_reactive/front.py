@@ -184,7 +184,7 @@ class LendingFront(AcceptingLoop[None], ABC):
             return True
         if full and not self.router.queue.several:
             self.router.row[CROWDED] += 1
-            client.turn_away(503, line=client.framer.taken)
+            client.dismiss(503)
             return True
         if self.router.refuses and not self.router.knows(Task(client.peer, self.now, client.framer.asked)):
             client.turn_away(404, line=client.framer.taken)  # an MCP client then begins a new session

@@ -340,6 +340,18 @@ class HeldConnection(ClientConnection[None, HoldingFront]):
                 return
         self.close()
 
+    def dismiss(self, status: int) -> None:
+        """Refuse the request that was taken last. The connection goes on, since a new one would cost both sides more,
+        unless there is more to it than this one request."""
+        framer, loop = self.framer, self.loop
+        line = framer.taken
+        more = self.leaving or self.presence is not HERE or framer.over or framer.ready or framer.pending
+        words = b"" if more or not line else loop.protocol.dismissal(status, self.peer, line)
+        if not words:
+            self.turn_away(status, line=line)
+        elif self.answer(words, keep=True) and self.fd not in loop.handlers:
+            loop.add(self)
+
     def turn_away(self, status: int, service: None = None, line: bytes | None = None) -> None:
         """End the connection with the protocol's message for this status. ``line``: the first line of the refused
         request, if it is not the one that is being received."""

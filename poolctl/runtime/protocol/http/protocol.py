@@ -27,17 +27,18 @@ SERVICE_UNAVAILABLE = 503  # with Retry-After (RFC 9110, 10.2.3)
 _HEAD = re.compile(rb"HEAD(?![!#$%&'*+.^_`|~0-9A-Za-z-])")
 
 
-def _response(status: int, body: bytes, *, head: bool = False, wait: int = 1) -> bytes:
-    """Return a complete response that ends the connection. ``head``: to a HEAD request, so without the body; ``wait``:
-    the seconds after which the client may come again, with 503."""
+def _response(status: int, body: bytes, *, head: bool = False, wait: int = 1, last: bool = True) -> bytes:
+    """Return a complete response. ``head``: to a HEAD request, so without the body; ``wait``: the seconds after which
+    the client may come again, with 503; ``last``: it ends the connection."""
     content_type = b"Content-Type: text/plain\r\n" if body else b""
-    return b"HTTP/1.1 %d %b\r\n%b%bContent-Length: %d\r\n%bConnection: close\r\n\r\n%b" % (
+    return b"HTTP/1.1 %d %b\r\n%b%bContent-Length: %d\r\n%b%b\r\n%b" % (
         status,
         HTTPStatus(status).phrase.encode("ascii"),
         server_and_date(),
         content_type,
         len(body),
         b"Retry-After: %d\r\n" % wait if status == SERVICE_UNAVAILABLE else MORE_HEADERS.get(status, b""),
+        b"Connection: close\r\n" if last else b"",
         b"" if head else body,
     )
 
@@ -123,6 +124,13 @@ class Http(Protocol):
     def refusal(self, status: int) -> bytes:
         """Return a complete response that ends the connection, for any status in ``http.HTTPStatus``."""
         return _response(status, _text(status), wait=self.retry_after)
+
+    def dismissal(self, status: int, peer: Peer, line: bytes) -> bytes:
+        """As ``farewell``, after which the connection goes on (RFC 9112, 9.3); nothing for a client of HTTP/1.0."""
+        if not line.endswith(b"HTTP/1.1"):
+            return b""
+        self.witness(status, peer, line)
+        return _response(status, _text(status), head=_HEAD.match(line) is not None, wait=self.retry_after, last=False)
 
     def refusal_to(self, line: bytes, status: int) -> bytes:
         """Return the refusal of a request with this first line, which may be incomplete or empty.

@@ -15,7 +15,7 @@ from poolctl.runtime.queue_view import NO_LIMIT
 from poolctl.runtime.routing.flow import FLOW_SECONDS
 from poolctl.runtime.routing.overload import OVERLOADED, PATIENCE_TARGETS, OverloadLimits
 from poolctl.runtime.scoreboard import DONE, LEAVING, READY, SENT, STATE, TAKEN, WAITING
-from poolctl.runtime.serving.phases import ANSWERING, CLOSED
+from poolctl.runtime.serving.phases import ANSWERING, CLOSED, IDLE
 
 TARGET = 0.1
 STEP = TARGET / 4
@@ -107,7 +107,7 @@ def test_in_an_overload_the_newest_go_first_and_the_late_are_refused(rig: Rig) -
     served, early = rig.ask(), rig.ask()
     rig.flood()
     assert rig.overloaded
-    assert early.phase is CLOSED
+    assert early.phase is IDLE
     head = early.read()
     assert head.startswith(b"HTTP/1.1 503 ")
     assert b"\r\nRetry-After: " in head
@@ -129,7 +129,7 @@ def test_an_overload_that_comes_back_is_noticed_sooner(rig: Rig) -> None:
     assert not rig.overloaded
     again = rig.ask()
     rig.past(2 * TARGET + 3 * STEP)
-    assert again.phase is CLOSED
+    assert again.phase is IDLE
 
 
 def test_a_burst_is_served_in_full_and_in_order(rig: Rig) -> None:
@@ -189,7 +189,7 @@ def test_requests_that_waited_for_a_worker_to_come_back_have_time(rig: Rig) -> N
     rig.past(PATIENCE)
     assert client.phase is ANSWERING
     rig.past(2 * TARGET)
-    assert client.phase is CLOSED
+    assert client.phase is IDLE
 
 
 def test_when_requests_take_less_time_more_of_them_lie_ready(rig: Rig) -> None:

@@ -18,7 +18,7 @@ from poolctl.runtime.dispatch.shared_queue import SharedQueue
 from poolctl.runtime.loop.loop import SWEEP_SECONDS
 from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
 from poolctl.runtime.protocol.http.protocol import Http
-from poolctl.runtime.scoreboard import SENT
+from poolctl.runtime.scoreboard import CROWDED, SENT
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, IDLE
 from poolctl.runtime.system.poller import IN, OUT
 
@@ -84,11 +84,21 @@ def test_too_many_wait(make: Callable[..., FrontRig]) -> None:
     first = rig.client(GET)
     assert first.phase is ANSWERING  # so many may be lent, whatever the workers have
     second = rig.client(GET)
-    assert second.connection is None
-    assert second.read().startswith(b"HTTP/1.1 503")
-    assert second.at_end
+    assert second.phase is IDLE
+    answer = second.read()
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b"Connection: close" not in answer
+    third = rig.client(GET + GET)  # the next one is there already: to go on from one to the other would have no end
+    assert third.read().startswith(b"HTTP/1.1 503")
+    assert third.at_end
+    for last in (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"GET / HTTP/1.0\r\n\r\n"):
+        other = rig.client(last)
+        assert other.read().startswith(b"HTTP/1.1 503")
+        assert other.at_end
+    assert rig.router.row[CROWDED] == 4
     rig.inboxes[0].row[SENT] = 2
-    assert rig.client(GET).phase is ANSWERING
+    second.send(GET)
+    assert second.phase is ANSWERING  # on the same connection
     assert len(rig.front.lent) == rig.front.open == 2
 
 
