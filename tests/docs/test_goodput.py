@@ -1,4 +1,4 @@
-"""The benchmark of overload: what it counts, what it prints and what it draws."""
+"""The benchmark of overload: what it counts, what it prints and draws, and that the page shows what was measured."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from bench.goodput import Event, Generator, Point
 from bench.process import HOST, free_port
 from bench.servers import begun
 
+ROOT = Path(__file__).parents[2]
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 FULL = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -163,3 +164,15 @@ def test_a_late_generator_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_server_has_the_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert goodput.main(["--only", "uvicorn"]) == 2
     assert "no server's name contains 'uvicorn'; those of other servers need --peers" in capsys.readouterr().err
+
+
+def test_the_page_shows_what_was_measured() -> None:
+    """After a measurement with ``--save`` and ``--svg`` the table that it prints goes into the page."""
+    images = ROOT / "docs" / "images"
+    results, about = goodput.read(images / "overload.json")
+    page = (ROOT / "docs" / "dispatch.md").read_text()
+    assert goodput.summary(results) in page
+    assert about in page
+    for name, picture in zip(("overload.svg", "overload-p99.svg"), goodput.pictures(results), strict=True):
+        assert (images / name).read_text() == picture
+        assert f"](images/{name})" in page
