@@ -11,7 +11,7 @@
 # make speed  check speed limits, on a quiet machine: validate, the guard around plugins
 # make words  run the tests that know all words and keys: after a new one, the places that miss it
 # make docs   generate what comes from the code: tables and diagrams of docs/, topologies/poolctl.schema.json
-# make bench  compare cost per request, waiting, threads and reloads with other servers; needs wrk and taskset
+# make bench  compare cost per request, waiting, threads, reloads and overload with other servers; needs wrk and taskset
 # Needs Python 3.11 or newer. To use another Python than python3: make PYTHON=python3.12 run
 
 PYTHON ?= python3
@@ -92,6 +92,7 @@ bench: $(VENV)/installed $(PEERS)/installed
 	$(BIN)/python -m bench.tail --peers $(PEERS)
 	$(BIN)/python -m bench.threads
 	$(BIN)/python -m bench.reloads --peers $(PEERS)
+	$(BIN)/python -m bench.goodput --peers $(PEERS) --seconds 4 --loads 0.8,1.25,2
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
