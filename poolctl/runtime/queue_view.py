@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple, NoReturn, Protocol
+from collections.abc import Mapping
+from math import inf
+from typing import Any, Final, NamedTuple, NoReturn, Protocol, TypeGuard
 
 NO_LIMIT: Final = 1 << 60  # tasks at once
 
@@ -23,6 +25,49 @@ class ClassLimits(NamedTuple):
     priority: int = 0
     fair: bool = False
     spare: int = 0
+
+
+LEAST_LIMITS: Final = {"reserve": 0, "most": 1, "spare": 0}  # of the fields that have a least value
+
+
+def read_limits(said: object) -> tuple[dict[str, ClassLimits], str]:
+    """Return what ``Dispatch.limits`` has returned as a dict, and what is wrong with it; "" if nothing is. A mapping of
+    the author's runs its code."""
+    if not isinstance(said, Mapping):
+        return {}, f"{_kind_of(said)}, which is not a mapping of classes to ClassLimits"
+    found = dict(said.items())
+    for kind, limits in found.items():
+        if type(kind) is not str:
+            return {}, f"{_kind_of(kind)} as the name of a class, which is not a str"
+        if wrong := _wrong_with(limits):
+            return {}, f"{wrong} for the class {kind[:60]!r}"
+    return found, ""
+
+
+def _wrong_with(limits: object) -> str:
+    if type(limits) is not ClassLimits:
+        return f"{_kind_of(limits)}, which is no ClassLimits,"
+    for name, value in zip(limits._fields, limits, strict=True):
+        wanted = bool if name == "fair" else int
+        if type(value) is not wanted:
+            return f"{name} as {_kind_of(value)}, which is no {wanted.__name__},"
+        if name in LEAST_LIMITS and value < LEAST_LIMITS[name]:
+            return f"{name}={value}, which is less than {LEAST_LIMITS[name]},"
+    return ""
+
+
+def is_learned(row: object) -> TypeGuard[tuple[str, str, float, float]]:
+    """Return whether this is a row of ``Dispatch.learned``, with finite numbers."""
+    if type(row) is not tuple or len(row) != 4:
+        return False
+    if not all(type(text) is str for text in row[:2]):
+        return False
+    return all(type(number) in (int, float) and -inf < number < inf for number in row[2:])
+
+
+def _kind_of(thing: object) -> str:
+    """Its type in words; its class may have a metaclass of the author's."""
+    return f"an object of type {type.__getattribute__(type(thing), '__name__')}"
 
 
 class QueueFigures(Protocol):

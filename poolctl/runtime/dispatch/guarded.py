@@ -12,13 +12,14 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from time import monotonic_ns
 from typing import Any
 
 from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.dispatch.least_loaded import LeastLoaded
 from poolctl.runtime.inbox_view import InboxView
-from poolctl.runtime.queue_view import ClassLimits, QueueView
+from poolctl.runtime.queue_view import ClassLimits, QueueView, is_learned, read_limits
 from poolctl.runtime.scoreboard import CHOOSING, FAULTS
 from poolctl.runtime.task import Task
 
@@ -26,6 +27,14 @@ log = logging.getLogger("poolctl")
 SLOW_NS = 100_000_000  # nanoseconds that one call may take
 MESSAGE_CHARACTERS = 500  # characters of an exception's message that are logged
 TRACEBACK_CHARACTERS = 20_000  # characters of a traceback that are logged: the last ones
+MOST_LEARNED = 512  # rows of ``learned`` that are read
+INSTEAD = {  # of the result of a faulty call
+    "pick": "using least-loaded for this task",
+    "next": "using the oldest task",
+    "classify": "the task shares the line of all without a class",
+    "limits": "classes have no limits",
+    "refuses": "the task is accepted",
+}
 
 
 class Guarded(Dispatch):
@@ -104,31 +113,32 @@ class Guarded(Dispatch):
         return ""
 
     def limits(self) -> Mapping[str, ClassLimits]:
-        succeeded, limits = self._call("limits", self._strategy.limits)
-        try:
-            if succeeded and all(type(kind) is str and _valid(each) for kind, each in limits.items()):
-                return dict(limits)
-        except BaseException as error:  # noqa: BLE001  # as above
-            self._fault("limits", error)
-            return {}
-        if succeeded:
-            self._fault("limits", None, f"returned {_short(limits)}, which is not a mapping of classes to ClassLimits")
-        return {}
+        succeeded, answer = self._call("limits", self._read_limits)
+        limits, wrong = answer if succeeded else ({}, "")
+        if wrong:
+            self._fault("limits", None, f"returned {wrong}")
+        return limits  # type: ignore[no-any-return]  # of read_limits
+
+    def _read_limits(self) -> tuple[dict[str, ClassLimits], str]:
+        return read_limits(self._strategy.limits())
 
     def refuses(self, task: Task) -> bool:
         succeeded, verdict = self._call("refuses", self._strategy.refuses, task)
-        return succeeded and verdict is True
+        if succeeded and type(verdict) is not bool:
+            self._fault("refuses", None, f"returned {_short(verdict)}, which is neither True nor False")
+        return verdict is True
 
     def served(self, task: Task, seconds: float) -> None:
         self._call("served", self._strategy.served, task, seconds)
 
     def learned(self) -> Sequence[tuple[str, str, float, float]]:
-        _, found = self._call("learned", self._strategy.learned)
-        try:
-            return [(str(name), str(kind), float(one), float(rate)) for name, kind, one, rate in found or ()]
-        except BaseException as error:  # noqa: BLE001  # as above
-            self._fault("learned", error)
-            return ()
+        succeeded, rows = self._call("learned", self._read_learned)
+        if succeeded and not all(map(is_learned, rows)):
+            self._fault("learned", None, "returned rows that are not (str, str, float, float) with finite numbers")
+        return [row for row in rows or () if is_learned(row)]
+
+    def _read_learned(self) -> list[object]:
+        return list(islice(self._strategy.learned(), MOST_LEARNED))
 
     def abstained(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView:
         """The strategy has left a task waiting although all workers are idle, so nothing would ever change. Returns the
@@ -162,20 +172,15 @@ class Guarded(Dispatch):
             return
         self._logged.add(kind)
         said, shown = (f"raised {raised}: {_said(error)}", _traceback(error)) if error else (what, "")
-        default = "; using least-loaded for this task" if name == "pick" else "; using the oldest task"
+        instead = f"; {INSTEAD[name]}" if name in INSTEAD else ""
         log.error(
             "the strategy %s: %s %s%s (logged once, counted each time)%s",
             self._name,
             name,
             said,
-            default if name in ("pick", "next") else "",
+            instead,
             shown,
         )
-
-
-def _valid(limits: object) -> bool:
-    """Whether these are limits with numbers in them."""
-    return type(limits) is ClassLimits and all(type(each) is int for each in limits[:3]) and limits.reserve >= 0
 
 
 def _said(error: BaseException) -> str:
@@ -197,9 +202,9 @@ def _traceback(error: BaseException) -> str:
 
 
 def _short(answer: object) -> str:
-    """A short text for a result in the log; the result's own repr might raise, or be endless."""
-    return (
-        f"an object of type {type(answer).__name__}"
-        if not isinstance(answer, InboxView | int | str)
-        else repr(answer)[:60]
-    )
+    """A short text for a result in the log; the result's own class, or repr, might raise or be endless."""
+    if type(answer) is str:
+        return repr(answer[:60])
+    if type(answer) in (bool, InboxView, float, type(None)) or (type(answer) is int and abs(answer) < 1 << 64):
+        return repr(answer)
+    return f"an object of type {type.__getattribute__(type(answer), '__name__')}"
