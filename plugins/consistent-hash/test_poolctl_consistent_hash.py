@@ -8,7 +8,7 @@ import pytest
 from poolctl_consistent_hash import ConsistentHash
 
 from poolctl.testing import DispatchContract
-from poolctl.testing.checks import tasks
+from poolctl.testing.samples import tasks
 from poolctl.testing.simulation import Request, Simulation, task
 
 

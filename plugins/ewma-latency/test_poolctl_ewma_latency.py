@@ -5,7 +5,7 @@ from __future__ import annotations
 from poolctl_ewma_latency import Average, EwmaLatency
 
 from poolctl.testing import DispatchContract
-from poolctl.testing.checks import tasks
+from poolctl.testing.samples import tasks
 from poolctl.testing.simulation import Simulation
 
 

@@ -9,7 +9,7 @@ import pytest
 from poolctl_shuffle_sharding import ShuffleSharding
 
 from poolctl.testing import DispatchContract
-from poolctl.testing.checks import client
+from poolctl.testing.samples import client
 from poolctl.testing.simulation import Request, Simulation, task
 
 WORKERS = 16

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from poolctl_weighted import Weighted
 
 from poolctl.testing import DispatchContract
-from poolctl.testing.checks import tasks
+from poolctl.testing.samples import tasks
 from poolctl.testing.simulation import Simulation
 
 TASK = tasks(1)[0]

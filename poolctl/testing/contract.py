@@ -19,9 +19,9 @@ class DispatchContract:
                   tasks may be taken before an older one
     ``affine``    whether it keeps a client's tasks together: then at most (1 + ``slack``)/n of the clients may move
                   when one of n inboxes leaves
-    ``budget``    microseconds that a decision among 8 inboxes may take; None: 12 times as many as it takes to read
-                  the load of each
-                  plus 15, which does not depend on the speed of the machine
+    ``budget``    microseconds that a decision among 8 inboxes may take, with ``classify`` and ``refuses``; None: 12
+                  times as many as it takes to read the load of each, plus 15, which does not depend on the speed of
+                  the machine
     ``use``       how topologies name it; empty: by its file
     """
 
@@ -57,12 +57,32 @@ class DispatchContract:
         check_other_process(self._made, self.use)
 
     def test_memory(self) -> None:
-        """What it remembers does not grow with the number of clients."""
+        """What it remembers does not grow with the number of clients, or with what they ask for."""
         checks.check_memory(self._made)
 
     def test_decision_time(self) -> None:
-        """A decision is fast, with few and with many inboxes."""
-        checks.check_decision_time(self._made, self.budget)
+        """A decision is fast, with few and with many inboxes, and so is ``limits`` with many classes."""
+        from poolctl.testing.decision_time import check_decision_time
+
+        check_decision_time(self._made, self.budget)
+
+    def test_classes(self) -> None:
+        """It names few classes, whatever clients ask for, and says valid things of them."""
+        from poolctl.testing.classes import check_classes
+
+        check_classes(self._made)
+
+    def test_starvation(self) -> None:
+        """No class waits for ever while workers finish tasks."""
+        from poolctl.testing.classes import check_starvation
+
+        check_starvation(self._made)
+
+    def test_refusals(self) -> None:
+        """It does not refuse everything while nothing waits and workers are idle."""
+        from poolctl.testing.classes import check_refusals
+
+        check_refusals(self._made)
 
     def test_shared_state(self) -> None:
         """Instances share no state."""

@@ -16,6 +16,8 @@ from hypothesis.errors import Flaky
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from poolctl.runtime.dispatch import Dispatch
+from poolctl.testing.class_hooks import CLASS_HOOKS
+from poolctl.testing.samples import words_of
 from poolctl.testing.simulation import Request, Simulation, task
 from poolctl.testing.violation import Violation
 from poolctl.testing.watchdog import watched
@@ -31,15 +33,25 @@ HEADERS: tuple[list[tuple[bytes, bytes]], ...] = (
 )
 EXAMPLES, STEPS = 50, 30
 
-asked = st.builds(
-    Request, st.sampled_from(("GET", "POST", "OPTIONS")), st.sampled_from(TARGETS), st.sampled_from(HEADERS)
-)
 NUMBER = st.integers(0, 63)  # an index, modulo the number of those that exist
-ARRIVES = st.tuples(
-    st.just("arrive"), st.sampled_from(CLIENTS), st.none() | asked, st.sampled_from((0.0, 0.001, 3600.0))
-)
 FINISHES = st.tuples(st.just("finish"), NUMBER, st.sampled_from((0.0, 0.001, 30.0)))
 OTHERS = st.tuples(st.sampled_from(("leave", "join", "fill", "drain")), NUMBER)
+
+
+def _arrives(targets: Sequence[bytes]) -> st.SearchStrategy[tuple[Any, ...]]:
+    asked = st.builds(
+        Request, st.sampled_from(("GET", "POST", "OPTIONS")), st.sampled_from(targets), st.sampled_from(HEADERS)
+    )
+    return st.tuples(
+        st.just("arrive"), st.sampled_from(CLIENTS), st.none() | asked, st.sampled_from((0.0, 0.001, 3600.0))
+    )
+
+
+def _targets(strategy: Dispatch) -> Sequence[bytes]:
+    """Return what tasks ask for, and so what a strategy with classes has words for."""
+    if not strategy.hooks & CLASS_HOOKS:
+        return TARGETS
+    return (*TARGETS, *(f"/{word.lstrip('/')}".encode() for word in words_of(strategy)))
 
 
 def _one(numbers: Sequence[int], which: int) -> Sequence[int]:
@@ -49,6 +61,8 @@ def _one(numbers: Sequence[int], which: int) -> Sequence[int]:
 
 def machine(make: Callable[[], Dispatch], found: list[Violation]) -> type[RuleBasedStateMachine]:  # noqa: C901  # a rule of the machine for each kind of step
     """Return the state machine of a strategy. ``found``: the list that receives the violations, in their order."""
+    # Hypothesis seeds its draws by the text of the class below, this name included.
+    ARRIVES = _arrives(_targets(make()))
 
     class Histories(RuleBasedStateMachine):
         @initialize(count=st.integers(1, 8), capacity=st.sampled_from((1, 1, 3)))

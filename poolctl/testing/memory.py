@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from poolctl.runtime.inbox_view import InboxView
+from poolctl.runtime.queue_view import QueueView
 
 
 def allocated_blocks() -> int:
@@ -22,7 +23,7 @@ def size_of(thing: Any) -> int:
     total, left = 0, [thing]
     while left:
         each = left.pop()
-        if id(each) in seen or isinstance(each, type | InboxView):
+        if id(each) in seen or isinstance(each, type | InboxView | QueueView):
             continue
         seen.add(id(each))
         total += sys.getsizeof(each)

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from poolctl.runtime.dispatch import Dispatch
-from poolctl.testing.checks import INBOXES, TASKS, Make, tasks
+from poolctl.testing.checks import INBOXES, TASKS, Make, inbox_of
 from poolctl.testing.live import topology
+from poolctl.testing.samples import tasks
 from poolctl.testing.simulation import Simulation
 from poolctl.testing.violation import Violation
 
@@ -41,12 +42,7 @@ def check_other_process(make: Make, use: str = "") -> None:
 def inboxes_by_client(make: Make) -> list[int]:
     """Return the inbox of each client, while all inboxes are empty."""
     simulation = Simulation(make(), INBOXES)
-    found = []
-    for each in tasks(TASKS):
-        simulation.arrive(each)
-        found.append(simulation.in_flight[-1].inbox)
-        simulation.finish()
-    return found
+    return [inbox_of(simulation, each) for each in tasks(TASKS)]
 
 
 def _in_other_process(choice: dict[str, Any]) -> list[int]:

@@ -11,7 +11,8 @@ import time
 from typing import Any
 
 from poolctl.assembly.sandbox.child import Report, run_in_child
-from poolctl.testing.checks import Make, tasks
+from poolctl.testing.checks import Make
+from poolctl.testing.samples import tasks
 from poolctl.testing.simulation import Simulation
 from poolctl.testing.violation import Violation
 
@@ -69,7 +70,7 @@ def _look(make: Make) -> Report:
         watching = True
         try:
             simulation.arrive(each)
-            if number > 6:
+            if number > 6 and not simulation.idle:
                 simulation.finish()
         except Violation as violation:
             return violation.what, violation.fix

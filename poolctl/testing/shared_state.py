@@ -10,7 +10,8 @@ from itertools import count
 from types import FunctionType
 from typing import Any
 
-from poolctl.testing.checks import Make, tasks
+from poolctl.testing.checks import Make
+from poolctl.testing.samples import tasks
 from poolctl.testing.simulation import Simulation
 from poolctl.testing.violation import Violation
 from poolctl.testing.watchdog import watched
@@ -28,7 +29,8 @@ def check_shared_state(make: Make) -> None:
     simulation = Simulation(strategy, 3)
     for each in tasks(40):
         simulation.arrive(each)
-        simulation.finish()
+        if not simulation.idle:
+            simulation.finish()
     simulation.leave(1)
     changed = [whose for whose, value in _state(kind) if before.get(whose) != _shown(value)]
     if changed:

@@ -3,7 +3,10 @@
     arrive --> [strategy.pick] --> put --> finish --> [strategy.finished] --> waiting tasks are tried again
     leave, join, fill, drain: an inbox becomes unavailable, and available again
 
-The strategy's answers are checked at each step; the message of a violation lists the steps that led to it.
+What waits is in the queue of a real front. A strategy with methods for classes is asked at each arrival and each look
+(class_hooks.py), tasks start as their classes allow, and they arrive at the time of the simulation, whatever theirs is.
+The strategy's answers are checked at each step; the message of a violation lists the steps that led to it. The file is
+long because each event changes what is available and what waits.
 """
 
 from __future__ import annotations
@@ -14,13 +17,23 @@ from typing import Any, NamedTuple
 
 from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.inbox_view import InboxView
+from poolctl.runtime.routing.waiting import Waiting
 from poolctl.runtime.scoreboard import DONE, SENT, TAKEN
 from poolctl.runtime.task import Peer, Task
+from poolctl.testing.class_hooks import ClassHooks
 from poolctl.testing.violation import Violation
 from poolctl.testing.watchdog import PATIENCE, Hang, with_timeout
 
 HISTORY = 14  # steps that a message lists
+CHOICE = 256  # the oldest waiting tasks that next may choose from
 ALWAYS_DECIDE = "decide for every task: in unexpected cases choose the inbox with the least load"
+
+WHEN_IT_RAISES = {  # by method: a fix
+    "pick": ALWAYS_DECIDE,
+    "classify": 'name a class for every task; "" in unexpected cases',
+    "limits": "expect any number of workers: queue.workers is 0 until the first is ready",
+    "served": "expect any task, late and in any order: that something is known of it is not certain",
+}
 
 
 @dataclass(eq=False)
@@ -35,13 +48,15 @@ class Request:
 def task(client: str, arrived: float = 0.0, asked: Request | None = None) -> Task:
     """Return a task of a client: "192.0.2.1", "2001:db8::1", or "" for a unix socket."""
     port = "40000" if client else ""
-    return Task(Peer(client, port, "127.0.0.1", "80"), arrived, asked)
+    line = b"" if asked is None else b"%b %b HTTP/1.1" % (asked.method.encode(), asked.target)
+    return Task(Peer(client, port, "127.0.0.1", "80"), arrived, asked, line=line)
 
 
 class InFlight(NamedTuple):
     task: Task
     inbox: int
     began: float
+    lane: int = 0
 
 
 class Simulation:
@@ -57,13 +72,18 @@ class Simulation:
         self.dead: set[int] = set()
         self.last = 0  # the index of the worker that died last
         self.full: set[int] = set()
-        self.waiting: deque[Task] = deque()
+        self.number = 0  # of the last task
+        self.refused = 0  # tasks that the strategy has turned away
         self.in_flight: list[InFlight] = []
         self.dispatched = [0] * count  # tasks that each inbox has had
         self.history: deque[tuple[Any, ...]] = deque(maxlen=HISTORY)  # parts of sentences, joined only for a message
         self.violations: list[Violation] = []  # that were raised
         self.available = tuple(self.views)  # the inboxes that a task may go to now
         self.selects = "next" in self.hooks
+        self.classes = ClassHooks(self.hooks, self._call, self.violation, self._seats, not strategy.pull)
+        self.queue = self.classes.queue
+        if self.classes.active:
+            self.classes.begin(self.now)
         for view in self.views:
             self._notify("joined", view)
 
@@ -82,6 +102,15 @@ class Simulation:
         """The positions of the tasks in flight that a living worker has."""
         return [number for number, each in enumerate(self.in_flight) if each.inbox not in self.dead]
 
+    @property
+    def waiting(self) -> list[Task]:
+        """The tasks that wait, oldest first."""
+        return [entry.task for entry in self.queue.oldest(self.queue.count)]
+
+    def _seats(self) -> int:
+        """Count the tasks that the living workers serve at once."""
+        return sum(len(self.workers[view.index]) for view in self.views if view.index not in self.dead)
+
     # Events
 
     def arrive(self, task: Task) -> None:
@@ -89,8 +118,22 @@ class Simulation:
         self.history.append(
             ("a task of ", task.client or "a unix socket", " arrives (", task.method or "a connection", ")")
         )
-        if not self._place(task):
-            self.waiting.append(task)
+        lane = 0
+        if self.classes.active:
+            task = self.classes.arrive(task, self.now)
+            lane = self.classes.lane(task.kind).index
+            self.history[-1] += (f", of the class {task.kind!r}" if task.kind else "",)
+            if self.classes.refuses(task):
+                self.refused += 1
+                self.history.append(("it is refused",))
+                return
+        self.number += 1
+        entry = Waiting(task, self.number, None, (), -1, lane)
+        if self.queue.count and self.classes.active:
+            self.queue.add(entry)  # older tasks go first, or those of another class
+            self._retry()
+        elif not self._place(entry):
+            self.queue.add(entry)
             self._let_select()
             self._check_not_stuck()
 
@@ -101,6 +144,8 @@ class Simulation:
         self.history.append(("a task of inbox ", done.inbox, " finishes"))
         self._count_done(done.inbox)
         self._notify("finished", done.task, self.views[done.inbox], self.now - done.began)
+        if self.classes.active:
+            self.classes.ended(done.task, done.lane, self.now - done.began)
         self._retry()
 
     def leave(self, index: int) -> None:
@@ -113,6 +158,8 @@ class Simulation:
             self.in_flight.remove(lost)
             self._count_done(index)
             self._notify("finished", lost.task, self.views[index], self.now - lost.began)
+            if self.classes.active:
+                self.classes.ended(lost.task, lost.lane, 0.0)
         self._notify("left", self.views[index])
         self._retry()
 
@@ -140,16 +187,26 @@ class Simulation:
     # Calls of the strategy
 
     def _retry(self) -> None:
-        if not self.waiting:
+        if self.classes.active:
+            self.classes.look(self.now)
+        queue = self.queue
+        if not queue.count:
             return
         if not self.selects:
-            while self.waiting and self._place(self.waiting[0]):
-                self.waiting.popleft()
+            while (lane := queue.next_lane(len(self.in_flight))) is not None:
+                entry = lane.head
+                if not self._place(entry):
+                    break
+                queue.remove(entry)
         self._let_select()
         self._check_not_stuck()
 
-    def _place(self, task: Task) -> bool:
-        available = self.available
+    def _place(self, entry: Waiting) -> bool:
+        task, available, queue = entry.task, self.available, self.queue
+        if queue.several and not queue.may_start(queue.lanes[entry.lane], len(self.in_flight)):
+            return False
+        if len(self.in_flight) >= queue.most:
+            available = tuple(view for view in available if view.load < view.capacity)
         if not available:
             return False
         chosen = self._call("pick", task, available)
@@ -165,16 +222,18 @@ class Simulation:
                 "choose one of the inboxes passed to pick; remember indices instead of inboxes, and check that they are"
                 " available",
             )
-        self._put(task, chosen)
+        self._put(entry, chosen)
         return True
 
-    def _put(self, task: Task, view: InboxView) -> None:
+    def _put(self, entry: Waiting, view: InboxView) -> None:
         self.rows[view.index][SENT] += 1
         self.dispatched[view.index] += 1
         threads = self.workers[view.index]
         least = threads[0] if len(threads) == 1 else min(threads, key=lambda cells: cells[TAKEN] - cells[DONE])
         least[TAKEN] += 1
-        self.in_flight.append(InFlight(task, view.index, self.now))
+        self.in_flight.append(InFlight(entry.task, view.index, self.now, entry.lane))
+        if self.classes.active:
+            self.queue.began(self.queue.lanes[entry.lane], entry.task)
 
     def _count_done(self, index: int) -> None:
         threads = self.workers[index]
@@ -185,22 +244,31 @@ class Simulation:
         if not self.selects:
             return
         for view in self.available:
-            while self.waiting and view.load < view.capacity:
-                waiting = tuple(self.waiting)[:256]
-                chosen = self._call("next", view, waiting)
+            while self.queue.count and view.load < view.capacity:
+                entries = self._startable()
+                waiting = tuple(entry.task for entry in entries)
+                chosen = self._call("next", view, waiting) if waiting else None
                 if chosen is None:
                     break
-                if not any(chosen is each for each in waiting):
+                entry = next((each for each in entries if each.task is chosen), None)
+                if entry is None:
                     raise self.violation(
                         f"next returned {chosen!r}, which is not waiting", "choose one of the waiting tasks"
                     )
-                self.waiting = deque(each for each in self.waiting if each is not chosen)
-                self._put(chosen, view)
+                self.queue.remove(entry)
+                self._put(entry, view)
+
+    def _startable(self) -> list[Waiting]:
+        """Return the oldest tasks whose classes let them start."""
+        queue, sent = self.queue, len(self.in_flight)
+        found = queue.oldest(CHOICE)
+        return [each for each in found if queue.may_start(queue.lanes[each.lane], sent)] if queue.several else found
 
     def _check_not_stuck(self) -> None:
-        if self.waiting and self.idle and self.available:
+        if self.queue.count and self.idle and self.available:
+            method = "next" if self.selects else "pick"
             raise self.violation(
-                "a task waits forever: pick left it waiting while every worker was idle", ALWAYS_DECIDE
+                f"a task waits forever: {method} left it waiting while every worker was idle", ALWAYS_DECIDE
             )
 
     def _notify(self, hook: str, *arguments: Any) -> None:
@@ -217,7 +285,7 @@ class Simulation:
             raise
         except BaseException as error:  # SystemExit too: a server's guard catches it as well
             raise self.violation(
-                f"{method} raised {type(error).__name__}: {error}", ALWAYS_DECIDE if method == "pick" else ""
+                f"{method} raised {type(error).__name__}: {error}", WHEN_IT_RAISES.get(method, "")
             ) from error
 
     def violation(self, what: str, fix: str = "") -> Violation:

@@ -193,7 +193,7 @@ def test_check_says_what_is_broken() -> None:
     assert done.returncode == 1
     assert "x fairness\n    inbox 0 got none of 600 tasks" in done.stdout
     assert "x affinity\n" in done.stdout
-    assert done.stdout.endswith(":NeverTheFirst: 2 of 7 checks failed\n")
+    assert done.stdout.endswith(":NeverTheFirst: 2 of 10 checks failed\n")
     assert issubclass(violation.Violation, AssertionError)
 
 

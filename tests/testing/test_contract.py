@@ -18,7 +18,19 @@ from poolctl.runtime.dispatch.least_loaded import LeastLoaded
 from poolctl.runtime.dispatch.power_of_choices import PowerOfChoices
 from poolctl.runtime.dispatch.random import Random
 from poolctl.runtime.dispatch.round_robin import RoundRobin
-from poolctl.testing import DispatchContract, Violation, checks, purity, shared_state, simulation, watchdog
+from poolctl.runtime.dispatch.shared_queue import SharedQueue
+from poolctl.runtime.dispatch.size_aware import SizeAware
+from poolctl.testing import (
+    DispatchContract,
+    Violation,
+    checks,
+    decision_time,
+    purity,
+    shared_state,
+    simulation,
+    watchdog,
+)
+from poolctl.testing.classes import check_classes, check_refusals, check_starvation
 from poolctl.testing.contract import names
 from poolctl.testing.histories import check_histories
 from poolctl.testing.other_process import check_other_process
@@ -48,7 +60,7 @@ FOUND: list[tuple[type[Dispatch], Callable[..., None], str]] = [
     (wrong.ReadsTheClock, purity.check_purity, "it does more than decide: time.monotonic"),
     (wrong.OpensAFile, purity.check_purity, "it does more than decide: open /proc/loadavg"),
     (wrong.Locked, purity.check_purity, "it did not decide within"),
-    (wrong.ComparesAllWithAll, checks.check_decision_time, "a decision among "),
+    (wrong.ComparesAllWithAll, decision_time.check_decision_time, "a decision among "),
     (wrong.CountsItself, check_histories, "finished raised AssertionError"),
     (wrong.NewestFirst, checks.check_fairness, "a task waited while 300 later ones were taken"),
     (wrong.RemembersInTheModule, checks.check_memory, "more objects after 15000 clients"),
@@ -61,6 +73,39 @@ FOUND: list[tuple[type[Dispatch], Callable[..., None], str]] = [
     (wrong.Prints, purity.check_purity, "it prints or logs for each task: goes to"),
     (wrong.StartsThreads, purity.check_purity, "it does more than decide: threading.Thread.start"),
     (wrong.HashesTexts, check_other_process, "clients reach another inbox in another process"),
+    (wrong.ClassesByNumber, check_classes, "classify returned 1, which is not a string"),
+    (wrong.ClassForEachClient, check_classes, "classify names more than 255 classes: 256 after"),
+    (wrong.ClassForEachPath, check_classes, "classify names more than 255 classes: 256 after"),
+    (wrong.ClassForEachTenant, check_classes, "classify names more than 255 classes: 256 after"),
+    (wrong.LimitsByClock, purity.check_purity, "it does more than decide: time.time"),
+    (wrong.ListsLimits, check_histories, "limits returned an object of type list, which is not a mapping"),
+    (wrong.LimitsByNumber, check_histories, "limits returned an object of type int, which is no ClassLimits,"),
+    (
+        wrong.OwesWorkers,
+        check_classes,
+        "reserve=-2, which is less than 0, for the class 'report' while queue.workers is 0",
+    ),
+    (wrong.StopsAClass, check_starvation, "most=0, which is less than 1, for the class 'report'"),
+    (
+        wrong.StopsAClassOfFew,
+        check_classes,
+        "most=0, which is less than 1, for the class 'report' while queue.workers is 1",
+    ),
+    (wrong.DividesByWorkers, check_histories, "limits raised ZeroDivisionError"),
+    (wrong.ReportsLast, check_starvation, "no task of the class 'report' was started in 20 s"),
+    (wrong.WaitsForASecond, check_starvation, "a task waits forever: next left it waiting while every worker was idle"),
+    (wrong.RefusesByNumber, check_refusals, "refuses returned 0, which is neither True nor False"),
+    (wrong.RefusesEverything, check_refusals, "it refused each of 100 tasks, although nothing waited"),
+    (wrong.NeverRecovers, check_refusals, "it refused each of 100 tasks after an overload, although nothing waited"),
+    (wrong.ExpectsTheLast, check_starvation, "served raised KeyError"),
+    (wrong.LearnsPairs, check_classes, "learned returned ('GET /', 0.1), where poolctl status shows"),
+    (wrong.LearnsNothing, check_classes, "learned returned None, where poolctl status shows"),
+    (wrong.RemembersRoutes, checks.check_memory, "KiB after 6000"),
+    (wrong.RemembersMethods, checks.check_memory, "KiB after 6000"),
+    (wrong.RemembersNames, checks.check_memory, "KiB after 6000"),
+    (wrong.RemembersBelow, checks.check_memory, "KiB after 6000"),
+    (wrong.ComparesAllRoutes, decision_time.check_decision_time, "limits takes "),
+    (wrong.SearchesAllRoutes, decision_time.check_decision_time, "a decision among "),
 ]
 
 
@@ -77,8 +122,8 @@ def test_the_contract_finds_the_mistake(
 ) -> None:
     if check is checks.check_memory:  # fewer clients find the same; these strategies have no limit to reach
         monkeypatch.setattr(checks, "MANY", 3_000 if "KiB" in said else 15_000)
-    if check is checks.check_decision_time:
-        monkeypatch.setattr(checks, "TRIES", 1)
+    if check is decision_time.check_decision_time:
+        monkeypatch.setattr(decision_time, "TRIES", 1)
     if strategy is wrong.Locked:
         monkeypatch.setattr(purity, "PATIENCE", 1.0)
     if strategy is wrong.Loops:
@@ -189,6 +234,22 @@ class TestRandom(BuiltIn):
     use = "random"
 
 
+class TestSharedQueue(BuiltIn):
+    strategy = SharedQueue
+    use = "shared-queue"
+
+
+class TestSizeAware(BuiltIn):
+    strategy = SizeAware
+    use = "size-aware"
+
+
+class TestSizeAwareByHeader(BuiltIn):
+    strategy = SizeAware
+    make = staticmethod(lambda: SizeAware(header="X-Kind"))
+    use = "size-aware"
+
+
 def test_the_contract_has_a_test_for_each_promise() -> None:
     assert list(names()) == [
         "histories",
@@ -196,6 +257,9 @@ def test_the_contract_has_a_test_for_each_promise() -> None:
         "affinity",
         "memory",
         "decision_time",
+        "classes",
+        "starvation",
+        "refusals",
         "shared_state",
         "purity",
         "live",

@@ -35,7 +35,8 @@ def check(
 ) -> None:
     """Check a dispatch strategy against the contract of all strategies (poolctl.testing).
 
-    The checks cover histories, fairness, affinity, memory, decision time, shared state, purity, and a live server.
+    The checks cover histories, fairness, affinity, memory, decision time, classes, starvation, refusals, shared state,
+    purity, and a live server.
 
     Exits with 1 if a check fails.
     """

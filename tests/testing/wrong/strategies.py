@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar
 
-from poolctl.plugin import Dispatch, InboxView, Task
+from poolctl.plugin import ClassLimits, Dispatch, InboxView, QueueView, SharedQueue, Task
 
 Inboxes = tuple[InboxView, ...]
 
@@ -350,3 +350,239 @@ class RemembersRawHeaders(RemembersTenants):
     def key(self, task: Task) -> str | None:
         headers = task.asked.headers if task.asked else []
         return next((value.decode() for name, value in headers if name.lower() == b"x-tenant"), None)
+
+
+class ClassesByNumber(SharedQueue):
+    """Numbers its classes."""
+
+    def classify(self, task: Task) -> Any:
+        return 1 if task.path.startswith("/report") else 0
+
+
+class ClassForEachClient(SharedQueue):
+    """Has a class for each client, so that a flood costs only its sender."""
+
+    def classify(self, task: Task) -> str:
+        return task.client
+
+
+class ClassForEachPath(SharedQueue):
+    """Has a class for each path below the one that it knows."""
+
+    def classify(self, task: Task) -> str:
+        return task.path if task.path.startswith("/tenants/") else ""
+
+
+class ClassForEachTenant(SharedQueue):
+    """Has a class for each value of a header."""
+
+    inspects: ClassVar[bool] = True
+
+    def classify(self, task: Task) -> str:
+        return task.header("X-Organisation-Of-Ours") or ""
+
+
+class ListsLimits(SharedQueue):
+    """Returns pairs where a mapping is due."""
+
+    def limits(self) -> Any:
+        return [("report", ClassLimits(most=2))]
+
+
+class LimitsByNumber(SharedQueue):
+    """Returns numbers where ClassLimits are due."""
+
+    def limits(self) -> Any:
+        return {"report": 2}
+
+
+@dataclass
+class OwesWorkers(SharedQueue):
+    """Keeps all workers but two, of which there may be none yet, or one."""
+
+    _queue: QueueView | None = field(default=None, init=False)
+
+    def begin(self, queue: QueueView) -> None:
+        self._queue = queue
+
+    def limits(self) -> dict[str, ClassLimits]:
+        assert self._queue is not None
+        return {"report": ClassLimits(reserve=self._queue.workers - 2)}
+
+
+class StopsAClass(SharedQueue):
+    """Lets no report start."""
+
+    def classify(self, task: Task) -> str:
+        return "report" if task.path.startswith("/report") else ""
+
+    def limits(self) -> dict[str, ClassLimits]:
+        return {"report": ClassLimits(most=0)}
+
+
+@dataclass
+class StopsAClassOfFew(OwesWorkers):
+    """Leaves half of the workers to others, which of one worker is none."""
+
+    def limits(self) -> dict[str, ClassLimits]:
+        assert self._queue is not None
+        workers = self._queue.workers
+        return {"report": ClassLimits(most=workers // 2)} if workers else {}
+
+
+@dataclass
+class DividesByWorkers(OwesWorkers):
+    """Divides by the number of workers, which is 0 at first."""
+
+    def limits(self) -> dict[str, ClassLimits]:
+        assert self._queue is not None
+        return {"report": ClassLimits(most=1 + 12 // self._queue.workers)}
+
+
+class ReportsLast(SharedQueue):
+    """Chooses a report only where nothing else waits."""
+
+    def classify(self, task: Task) -> str:
+        return "report" if task.path.startswith("/report") else ""
+
+    def next(self, inbox: InboxView, waiting: tuple[Task, ...]) -> Task:
+        return next((each for each in waiting if each.kind != "report"), waiting[0])
+
+
+class WaitsForASecond(ReportsLast):
+    """Lets tasks start while two wait, which the last one never does."""
+
+    def next(self, inbox: InboxView, waiting: tuple[Task, ...]) -> Any:
+        return waiting[0] if len(waiting) > 1 else None
+
+
+@dataclass
+class RefusesByNumber(OwesWorkers):
+    """Returns how many wait, and not whether they are too many."""
+
+    def refuses(self, task: Task) -> Any:
+        assert self._queue is not None
+        return self._queue.waiting("")
+
+    def limits(self) -> dict[str, ClassLimits]:
+        return {}
+
+
+@dataclass
+class RefusesEverything(OwesWorkers):
+    """Refuses where nothing waits: the comparison is the wrong way round."""
+
+    def refuses(self, task: Task) -> bool:
+        assert self._queue is not None
+        return self._queue.waiting("") < 10
+
+    def limits(self) -> dict[str, ClassLimits]:
+        return {}
+
+
+@dataclass
+class NeverRecovers(SharedQueue):
+    """Counts what it has accepted, and forgets to count what is done."""
+
+    _accepted: int = field(default=0, init=False)
+
+    def refuses(self, task: Task) -> bool:
+        self._accepted += 1
+        return self._accepted > 250
+
+
+@dataclass
+class ExpectsTheLast(SharedQueue):
+    """Believes that what was served is what has arrived last."""
+
+    _arrived: dict[Task, float] = field(default_factory=dict, init=False)
+
+    def classify(self, task: Task) -> str:
+        self._arrived = {task._replace(kind=""): task.arrived}
+        return ""
+
+    def served(self, task: Task, seconds: float) -> None:
+        del self._arrived[task._replace(kind="")]
+
+
+class LearnsPairs(SharedQueue):
+    """Returns pairs of a route and its time."""
+
+    def served(self, task: Task, seconds: float) -> None:
+        """Learns something."""
+
+    def learned(self) -> Any:
+        return [("GET /", 0.1)]
+
+
+class LearnsNothing(LearnsPairs):
+    """Returns None where there is nothing to show."""
+
+    def learned(self) -> Any:
+        return None
+
+
+@dataclass
+class RemembersRoutes(SharedQueue):
+    """Has an average for each path, and never removes one."""
+
+    _mean: dict[str, float] = field(default_factory=dict, init=False)
+
+    def key(self, task: Task) -> str:
+        return task.path
+
+    def served(self, task: Task, seconds: float) -> None:
+        mean = self._mean.get(self.key(task), seconds)
+        self._mean[self.key(task)] = mean + (seconds - mean) / 10
+
+    def classify(self, task: Task) -> str:
+        return "long" if self._mean.get(self.key(task), 0.0) > 1.0 else ""
+
+
+class RemembersMethods(RemembersRoutes):
+    """The same for each method, which clients may invent."""
+
+    def key(self, task: Task) -> str:
+        return task.method
+
+
+class RemembersNames(RemembersRoutes):
+    """The same for each value of a header."""
+
+    inspects: ClassVar[bool] = True
+
+    def key(self, task: Task) -> str:
+        return task.header("X-Report-Name") or ""
+
+
+@dataclass
+class RemembersBelow(RemembersRoutes):
+    """The same for each path below the one that it knows."""
+
+    below: str = "/report/"
+
+    def key(self, task: Task) -> str:
+        return task.path if task.path.startswith(self.below) else ""
+
+
+class ComparesAllRoutes(RemembersRoutes):
+    """Compares each route with every other one, ten times a second."""
+
+    def limits(self) -> dict[str, ClassLimits]:
+        ranks = [sum(one < other for other in self._mean.values()) for one in self._mean.values()]
+        return {"long": ClassLimits(most=max(ranks, default=0) + 1)}
+
+
+class SearchesAllRoutes(RemembersRoutes):
+    """Sorts all routes for each task."""
+
+    def classify(self, task: Task) -> str:
+        routes = sorted(self._mean, key=lambda name: (round(self._mean[name], 3), name))
+        return "long" if task.path in routes[len(routes) // 2 :] else ""
+
+
+class LimitsByClock(SharedQueue):
+    """Has other limits at night."""
+
+    def limits(self) -> dict[str, ClassLimits]:
+        return {"report": ClassLimits(most=8 if time.time() % 86_400 < 21_600 else 2)}
