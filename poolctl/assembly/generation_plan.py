@@ -36,6 +36,7 @@ from poolctl.runtime.lifeline import Take
 from poolctl.runtime.listen.moves import Moves
 from poolctl.runtime.protocol import Provisions, unseen
 from poolctl.runtime.scoreboard import (
+    BEAT,
     CHOOSING,
     DONE,
     LEAVING,
@@ -167,7 +168,7 @@ class ServerPlan(Plan):
             cells = self.site.scoreboard.worker(row)
             ticket, began = divmod(cells[TICKET], 2)
             late = bool(self._overdue_for(cells))
-            cells[SINCE] = 0
+            cells[SINCE] = cells[BEAT] = 0
             cells[STATE] = STARTING
             cells[DONE] = cells[TAKEN]  # it has no tasks any more: the load of its successor begins at 0
             if ticket:

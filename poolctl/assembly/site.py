@@ -53,8 +53,9 @@ def build_site(  # all fields of the workshop
     rows = [scoreboard.worker(row) for row in range(workers * slots)]
     rings = ownership is not None and (ownership.rings or awaited)
     several = threads > 1 and ownership is not None and ownership.lends and not awaited
+    beats = parts.app.asynchronous
     inboxes = [
-        medium.inbox(index, scoreboard.inbox(index), counted, slots=held, rings=rings, threads=several)
+        medium.inbox(index, scoreboard.inbox(index), counted, slots=held, rings=rings, threads=several, beats=beats)
         for index, (counted, held) in enumerate(_rows_of(queues, rows, slots, threads))
     ]
     return Workshop(

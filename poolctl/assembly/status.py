@@ -37,6 +37,7 @@ from poolctl.runtime.scoreboard import (
     VACANT,
     WAITING,
     Scoreboard,
+    lag_of,
 )
 from poolctl.supervision.totals import Meter
 
@@ -118,4 +119,5 @@ def _worker(number: int, rows: list[memoryview], now: int) -> dict[str, Any]:
         "in_flight": sum(row[TAKEN] - row[DONE] for row in rows),
         "after_response": sum(row[AFTER] for row in rows),
         "busy_seconds": round((now - oldest) / 1e9, 3) if oldest else 0.0,
+        "lag_seconds": round(max(lag_of(row, now) for row in rows) / 1e9, 3),
     }

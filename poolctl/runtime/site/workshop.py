@@ -48,9 +48,11 @@ class Medium(ABC):
         slots: Sequence[memoryview],
         rings: bool,
         threads: bool,
+        beats: bool,
     ) -> Inbox:
         """Return an inbox. ``slots``: rows of the tasks that its workers may have at once; ``rings``: its workers wait
-        for it in a poller; ``threads``: its workers are the threads of one process."""
+        for it in a poller; ``threads``: its workers are the threads of one process; ``beats``: they are event loops,
+        which say how late they are."""
 
     @abstractmethod
     def lending_front(self, site: Workshop, life: Life, *, retries: bool = False) -> FrontThatLends:
