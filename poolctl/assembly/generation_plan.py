@@ -40,6 +40,7 @@ from poolctl.runtime.scoreboard import (
     CHOOSING,
     DONE,
     LEAVING,
+    LIMIT,
     OPEN,
     REQUESTS,
     SINCE,
@@ -314,7 +315,7 @@ class ServerPlan(Plan):
         if site.inboxes:
             front = site.scoreboard.front()
             waiting = front[WAITING] + sum(max(inbox.waiting, 0) for inbox in site.inboxes)
-        return PoolLoad(busy, site.slots, waiting)
+        return PoolLoad(busy, site.scoreboard.front()[LIMIT] or site.slots, waiting)
 
     def close_for(self, stage: int) -> None:
         """Close the last writer of the inboxes after the fronts have left, so that the workers read end of file."""

@@ -13,6 +13,7 @@ from typing import Any
 from poolctl.assembly.fitting.seats import seats
 from poolctl.assembly.resolve import Parts
 from poolctl.runtime import scoreboard
+from poolctl.runtime.app import slots_of
 from poolctl.runtime.scoreboard import (
     ABANDONED,
     AFTER,
@@ -23,6 +24,7 @@ from poolctl.runtime.scoreboard import (
     FAILED,
     FAULTS,
     LATE,
+    LIMIT,
     MOVED,
     PID,
     REFUSED,
@@ -51,7 +53,7 @@ class Board:
 
     def __init__(self, parts: Parts) -> None:
         chosen = parts.combination
-        slots = max(chosen.threads or 1, parts.app.concurrency)
+        slots = max(chosen.threads or 1, slots_of(parts.app.concurrency))
         workers = max(seats(chosen, parts.workers, parts.most), 1)
         self._size = scoreboard.size_of(workers, workers * slots)
         self.memory = mmap.mmap(-1, self._size)
@@ -102,6 +104,7 @@ def _figures(board: Scoreboard) -> dict[str, Any]:
         "cut": sum(row[CUT] for row in [board.front(), *rows]),
         "plugin_faults": board.front()[FAULTS],
         "refused": {name: board.front()[cell] for name, cell in REFUSALS.items()},
+        "concurrency": board.front()[LIMIT] or None,
         "classes": notes.get("classes", []),
         "routes": notes.get("routes", []),
         "workers": workers[:SHOWN],

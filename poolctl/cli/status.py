@@ -66,8 +66,7 @@ def _lines(server: dict[str, Any], width: int) -> Iterator[str]:
     if server["plugin_faults"]:
         faults = number_of(server["plugin_faults"], "fault")
         yield f"  {faults} in the dispatch plugin, whose tasks least-loaded took over; see the log"
-    yield from _refused(server["refused"])
-    yield from _classes(server["classes"], server["routes"])
+    yield from _queue(server)
     if not server["workers"]:
         if server["state"] == "drained":
             yield f"  no workers: poolctl resume {server['name']} starts them again"
@@ -82,6 +81,16 @@ REASONS = {
     "abandoned": "had lost their clients",
 }
 ROUTES = 10  # that are listed; --format json has more
+
+
+def _queue(server: dict[str, Any]) -> Iterator[str]:
+    """Yield what the front does with requests before workers get them."""
+    from poolctl.config.diagnostic import number_of
+
+    if limit := server["concurrency"]:
+        yield f"  up to {number_of(limit, 'request')} at once in each worker (concurrency: auto)"
+    yield from _refused(server["refused"])
+    yield from _classes(server["classes"], server["routes"])
 
 
 def _refused(counts: dict[str, int]) -> Iterator[str]:

@@ -15,7 +15,8 @@ class InboxView:
     """The figures of one inbox, read from the scoreboard at each access.
 
     ``index``     its number, the same for as long as the server runs; 0 belongs to the first worker
-    ``capacity``  tasks that its worker can have in flight at once: its threads, or ``concurrency`` for an async app
+    ``capacity``  tasks that its worker can have in flight at once: its threads, or ``concurrency`` for an async app,
+                  which changes if that is auto
     ``beats``     whether its workers are event loops, which say how late they are
 
     Args:
@@ -70,6 +71,11 @@ class InboxView:
     def lag(self) -> float:
         """Seconds by which the event loop that takes from it is late; 0.0 where workers are not event loops."""
         return 0.0
+
+
+def allow(view: InboxView, capacity: int) -> None:
+    """Change how many tasks an inbox is to have in flight. For the front alone: strategies only read it."""
+    object.__setattr__(view, "capacity", capacity)
 
 
 class LoopInboxView(InboxView):

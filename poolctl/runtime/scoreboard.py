@@ -51,6 +51,7 @@ LATE: Final = 67  # requests that were refused because they had waited for too l
 CROWDED: Final = 68  # requests that were refused because too many waited (limits.waiting)
 ABANDONED: Final = 69  # requests that were dropped before they got to a worker, because their clients had left
 REFUSED: Final = 70  # requests that the dispatch strategy has turned away
+LIMIT: Final = 71  # requests that a worker gets at once, where the front finds out how many; 0: it does not
 # of a worker that is an event loop, see serving_async/pulse.py
 LAG: Final = 71  # ns by which its callbacks were late of late
 BEAT: Final = 72  # CLOCK_MONOTONIC in ns of its last beat; 0: it rests

@@ -6,7 +6,7 @@ from time import monotonic_ns
 
 import pytest
 
-from poolctl.runtime.inbox_view import InboxView, LoopInboxView
+from poolctl.runtime.inbox_view import InboxView, LoopInboxView, allow
 from poolctl.runtime.scoreboard import BEAT, DONE, LAG, SENT, Scoreboard
 
 SECOND_NS = 10**9
@@ -49,3 +49,11 @@ def test_rows_of_a_simulation_need_no_cells_for_it() -> None:
     assert view.lag == 0.0
     with pytest.raises(AttributeError):
         view.lag = 1.0  # type: ignore[misc]
+
+
+def test_only_the_front_changes_what_an_inbox_is_to_have_in_flight() -> None:
+    view = InboxView(0, [0] * (SENT + 1), [[0] * (DONE + 1)], 100)
+    allow(view, 20)
+    assert view.capacity == 20
+    with pytest.raises(AttributeError):
+        view.capacity = 30

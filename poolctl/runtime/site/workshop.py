@@ -22,6 +22,7 @@ from poolctl.runtime.lifeline import Life, stacks_on_signal
 from poolctl.runtime.listen.moves import adopt_in
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.loop.source import Source
+from poolctl.runtime.routing.gradient import Gradient
 from poolctl.runtime.routing.router import Router
 from poolctl.runtime.scoreboard import DONE, READY, SINCE, STATE, TAKEN, TICKET, WANTED
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
@@ -119,7 +120,13 @@ class Workshop(SiteData):
         """Return the router of a front."""
         dispatch = self.guarded(self.settings.dispatch())
         return Router(
-            dispatch, affinity or self.affinity, self.inboxes, self.waiting, self.scoreboard.front(), self.vacant
+            dispatch,
+            affinity or self.affinity,
+            self.inboxes,
+            self.waiting,
+            self.scoreboard.front(),
+            self.vacant,
+            Gradient(self.slots) if self.adapts else None,
         )
 
     def guarded(self, dispatch: Dispatch) -> Dispatch:
