@@ -36,9 +36,11 @@ from poolctl.runtime.lifeline import Take
 from poolctl.runtime.listen.moves import Moves
 from poolctl.runtime.protocol import Provisions, unseen
 from poolctl.runtime.scoreboard import (
+    BEAT,
     CHOOSING,
     DONE,
     LEAVING,
+    LIMIT,
     OPEN,
     REQUESTS,
     SINCE,
@@ -167,7 +169,7 @@ class ServerPlan(Plan):
             cells = self.site.scoreboard.worker(row)
             ticket, began = divmod(cells[TICKET], 2)
             late = bool(self._overdue_for(cells))
-            cells[SINCE] = 0
+            cells[SINCE] = cells[BEAT] = 0
             cells[STATE] = STARTING
             cells[DONE] = cells[TAKEN]  # it has no tasks any more: the load of its successor begins at 0
             if ticket:
@@ -313,7 +315,7 @@ class ServerPlan(Plan):
         if site.inboxes:
             front = site.scoreboard.front()
             waiting = front[WAITING] + sum(max(inbox.waiting, 0) for inbox in site.inboxes)
-        return PoolLoad(busy, site.slots, waiting)
+        return PoolLoad(busy, site.scoreboard.front()[LIMIT] or site.slots, waiting)
 
     def close_for(self, stage: int) -> None:
         """Close the last writer of the inboxes after the fronts have left, so that the workers read end of file."""

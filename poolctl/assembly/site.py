@@ -11,7 +11,7 @@ from poolctl.assembly.fitting.seats import seats
 from poolctl.assembly.resolve import MadeParts
 from poolctl.assembly.status import Board
 from poolctl.config.model import Topology
-from poolctl.runtime.app import Surroundings
+from poolctl.runtime.app import Surroundings, slots_of
 from poolctl.runtime.app.loader import Loader
 from poolctl.runtime.channels.notices import Notices
 from poolctl.runtime.channels.returns import Returns
@@ -47,14 +47,16 @@ def build_site(  # all fields of the workshop
     workers, threads = _shape(parts)
     medium = parts.pool.medium()
     awaited = ownership is not None and ownership.lends and parts.app.asynchronous
-    slots = parts.app.concurrency if awaited else threads
+    slots = slots_of(parts.app.concurrency) if awaited else threads
+    adapts = awaited and parts.app.concurrency == "auto"
     queues = _queues(parts, workers, slots)
     scoreboard = _scoreboard(board, queues, workers * slots, slots)
     rows = [scoreboard.worker(row) for row in range(workers * slots)]
     rings = ownership is not None and (ownership.rings or awaited)
     several = threads > 1 and ownership is not None and ownership.lends and not awaited
+    beats = parts.app.asynchronous
     inboxes = [
-        medium.inbox(index, scoreboard.inbox(index), counted, slots=held, rings=rings, threads=several)
+        medium.inbox(index, scoreboard.inbox(index), counted, slots=held, rings=rings, threads=several, beats=beats)
         for index, (counted, held) in enumerate(_rows_of(queues, rows, slots, threads))
     ]
     return Workshop(
@@ -70,7 +72,8 @@ def build_site(  # all fields of the workshop
         size=min(workers, parts.workers),
         threads=threads,
         slots=slots,
-        timed=bool(topology.classes) or bool(dispatch.hooks & {"classify", "served"}),
+        adapts=adapts,
+        timed=adapts or bool(topology.classes) or bool(dispatch.hooks & {"classify", "served"}),
         multiprocess=parts.pool.multiprocess,
         scoreboard=scoreboard,
         medium=medium,

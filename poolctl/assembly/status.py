@@ -13,6 +13,7 @@ from typing import Any
 from poolctl.assembly.fitting.seats import seats
 from poolctl.assembly.resolve import Parts
 from poolctl.runtime import scoreboard
+from poolctl.runtime.app import slots_of
 from poolctl.runtime.scoreboard import (
     ABANDONED,
     AFTER,
@@ -23,6 +24,7 @@ from poolctl.runtime.scoreboard import (
     FAILED,
     FAULTS,
     LATE,
+    LIMIT,
     MOVED,
     PID,
     REFUSED,
@@ -37,6 +39,7 @@ from poolctl.runtime.scoreboard import (
     VACANT,
     WAITING,
     Scoreboard,
+    lag_of,
 )
 from poolctl.supervision.totals import Meter
 
@@ -50,7 +53,7 @@ class Board:
 
     def __init__(self, parts: Parts) -> None:
         chosen = parts.combination
-        slots = max(chosen.threads or 1, parts.app.concurrency)
+        slots = max(chosen.threads or 1, slots_of(parts.app.concurrency))
         workers = max(seats(chosen, parts.workers, parts.most), 1)
         self._size = scoreboard.size_of(workers, workers * slots)
         self.memory = mmap.mmap(-1, self._size)
@@ -101,6 +104,7 @@ def _figures(board: Scoreboard) -> dict[str, Any]:
         "cut": sum(row[CUT] for row in [board.front(), *rows]),
         "plugin_faults": board.front()[FAULTS],
         "refused": {name: sum(row[cell] for row in [board.front(), *rows]) for name, cell in REFUSALS.items()},
+        "concurrency": board.front()[LIMIT] or None,
         "classes": notes.get("classes", []),
         "routes": notes.get("routes", []),
         "workers": workers[:SHOWN],
@@ -118,4 +122,5 @@ def _worker(number: int, rows: list[memoryview], now: int) -> dict[str, Any]:
         "in_flight": sum(row[TAKEN] - row[DONE] for row in rows),
         "after_response": sum(row[AFTER] for row in rows),
         "busy_seconds": round((now - oldest) / 1e9, 3) if oldest else 0.0,
+        "lag_seconds": round(max(lag_of(row, now) for row in rows) / 1e9, 3),
     }

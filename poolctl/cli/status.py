@@ -67,6 +67,8 @@ def _lines(server: dict[str, Any], width: int) -> Iterator[str]:
     if server["plugin_faults"]:
         faults = number_of(server["plugin_faults"], "fault")
         yield f"  {faults} in the dispatch plugin, whose tasks least-loaded took over; see the log"
+    if limit := server["concurrency"]:
+        yield f"  up to {number_of(limit, 'request')} at once in each worker (concurrency: auto)"
     yield from refused(server["refused"])
     yield from queue_lines(server["classes"], server["routes"])
     if not server["workers"]:

@@ -156,6 +156,8 @@ ABOUT: dict[str, dict[str, TradeOff]] = {
     },
 }
 
+FOUND_LIMIT = "The front finds how many a worker should have at once, from how long they take (concurrency: auto)."
+
 
 def room(chosen: Combination) -> str:
     """Return where a request goes when the queue is in the front."""
@@ -229,6 +231,8 @@ def _serving(chosen: Combination) -> Iterator[str]:
             yield WAITS_IN_FRONT
         if service.asynchronous:
             yield "The worker serves it concurrently with its other requests, and awaits the app."
+            if service.adapts:
+                yield FOUND_LIMIT
         elif (chosen.threads or 1) > 1:
             yield (
                 "One of its threads takes the request, calls the app, and writes the response to the client itself."

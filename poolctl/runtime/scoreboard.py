@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Sequence
 from typing import Final
 
 from poolctl.runtime.front_notes import NOTES_BYTES, FrontNotes
@@ -50,7 +51,12 @@ LATE: Final = 67  # requests that were refused because they had waited for too l
 CROWDED: Final = 68  # requests that were refused because too many waited (limits.waiting)
 ABANDONED: Final = 69  # requests that were dropped before they got to a worker, because their clients had left
 REFUSED: Final = 70  # requests that the dispatch strategy has turned away
-ROW: Final = 72  # cells per row, so that rows of different writers share no cache line (8 x 72 = 576 bytes)
+LIMIT: Final = 71  # requests that a worker gets at once, where the front finds out how many; 0: it does not
+# of a worker that is an event loop, see serving_async/pulse.py
+LAG: Final = 71  # ns by which its callbacks were late of late
+BEAT: Final = 72  # CLOCK_MONOTONIC in ns of its last beat; 0: it rests
+ROW: Final = 80  # cells per row, so that rows of different writers share no cache line (8 x 80 = 640 bytes)
+BEAT_NS: Final = 100_000_000  # between two beats of an event loop
 
 # values of STATE
 STARTING: Final = 0
@@ -102,11 +108,18 @@ class Scoreboard:
         """A worker thread starts. Returns its row, with the tasks that a predecessor had in flight counted as done."""
         row = self.worker(index)
         row[PID] = os.getpid()
-        row[SINCE] = row[TICKET] = row[AFTER] = 0
+        row[SINCE] = row[TICKET] = row[AFTER] = row[LAG] = row[BEAT] = 0
         row[DONE] = row[TAKEN]
         row[STARTS] += 1
         row[STATE] = READY
         return row
+
+
+def lag_of(row: memoryview | Sequence[int], now: int) -> int:
+    """Nanoseconds by which the event loop of a worker is late at this time; 0 if it rests, or is none. One that is
+    blocked writes nothing, and is as late as its next beat."""
+    beat = row[BEAT]
+    return max(row[LAG], now - beat - BEAT_NS) if beat else 0
 
 
 def size_of(inboxes: int, workers: int) -> int:

@@ -11,6 +11,7 @@ from poolctl.assembly import status
 from poolctl.runtime.scoreboard import (
     ABANDONED,
     AFTER,
+    BEAT,
     CROWDED,
     DONE,
     FAILED,
@@ -70,6 +71,14 @@ def test_a_worker_is_all_of_its_threads(figures: dict[str, Any]) -> None:
     assert first.items() >= {"worker": 0, "pid": 10, "starts": 1, "requests": 8, "failed": 1}.items()
     assert second.items() >= {"worker": 1, "pid": 11, "starts": 4, "requests": 2, "busy_seconds": 0.0}.items()
     assert first["busy_seconds"] >= 1.0
+    assert first["lag_seconds"] == second["lag_seconds"] == 0.0
+
+
+def test_an_event_loop_that_is_blocked_is_as_late_as_it_is_now() -> None:
+    board = Scoreboard(1, 1)
+    board.worker(0)[BEAT] = monotonic_ns() - 60 * 10**9
+    (worker,) = status._figures(board)["workers"]
+    assert worker["lag_seconds"] >= 59
 
 
 def test_of_many_workers_so_many_are_listed_and_all_are_counted() -> None:

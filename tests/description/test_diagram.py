@@ -93,6 +93,12 @@ QUEUES = {  # where a shared queue sends waiting tasks
 }
 
 
+@pytest.mark.parametrize(("concurrency", "found"), [("auto", True), (3, False)])
+def test_a_limit_that_finds_itself_is_explained(tmp_path: Path, concurrency: object, found: bool) -> None:
+    steps = of(tmp_path, f"app: {{asgi: shop:app, concurrency: {concurrency}}}\n").steps
+    assert (texts.FOUND_LIMIT in steps) == found
+
+
 @pytest.mark.parametrize(("text", "goes"), QUEUES.items())
 def test_a_shared_queue_is_explained_as_it_works(tmp_path: Path, text: str, goes: str) -> None:
     found = of(tmp_path, text)

@@ -57,7 +57,7 @@ class AsyncRig(Rig):
         )
         self.service = Service(app, protocol, row())
         self.loop._service = self.service  # as when it runs
-        self.loop.after.row = self.service.row
+        self.loop.after.row = self.loop.pulse.row = self.service.row
         self.door = Door(protocol)
 
     def accept(self) -> Any:

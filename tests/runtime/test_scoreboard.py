@@ -9,9 +9,11 @@ from collections.abc import Callable
 import pytest
 
 from poolctl.runtime.scoreboard import (
+    BEAT,
     BUCKETS,
     DONE,
     FAILED,
+    LAG,
     PID,
     READY,
     REQUESTS,
@@ -85,12 +87,13 @@ def test_a_worker_enters() -> None:
 def test_a_successor_squares_what_the_dead_one_left() -> None:
     board = Scoreboard(1, 2)
     left = {PID: 1, SINCE: 123, TAKEN: 9, DONE: 7, REQUESTS: 6, FAILED: 2, TICKET: 15, STARTS: 3, SECONDS + 4: 6}
+    left |= {LAG: 70, BEAT: 80}
     for cell, value in left.items():
         board.worker(1)[cell] = value
     neighbour = board.worker(0).tolist()
     row = board.enter(1)
     # What it had in hand is over; what it counted stays counted.
-    expected = left | {PID: os.getpid(), SINCE: 0, DONE: 9, TICKET: 0, STARTS: 4, STATE: READY}
+    expected = left | {PID: os.getpid(), SINCE: 0, DONE: 9, TICKET: 0, STARTS: 4, STATE: READY, LAG: 0, BEAT: 0}
     assert {cell: row[cell] for cell in expected} == expected
     assert board.worker(0).tolist() == neighbour
 

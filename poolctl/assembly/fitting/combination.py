@@ -45,6 +45,7 @@ class Offer:
     lendable: bool = True  # the app can answer a complete request on a connection that is lent to it
     needs: str = ""  # the app's required option
     counts: bool = False  # the file sets how many requests a worker serves at once
+    adapts: bool = False  # it leaves that number to the front
 
     @property
     def binds_connection(self) -> bool:

@@ -334,6 +334,7 @@ class Judgement:
             protocol=protocol,
             marks_requests=self._marks_requests(protocol),
             counts="concurrency" in app.options,
+            adapts=app.options.get("concurrency") == "auto",
             multiplexes=any(each.options.get("http2") for each in (chosen, *self.address_protocols) if each),
         )
 

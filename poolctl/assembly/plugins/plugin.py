@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from poolctl.assembly.plugins.inspection import Description
 from poolctl.assembly.plugins.reference import Reference
@@ -30,9 +30,10 @@ class Plugin:
         return tuple(self.description.facts.get("alpn") or ())
 
     @property
-    def concurrency(self) -> int:
-        """The requests that one thread of an app serves at once."""
-        return int(self.description.values.get("concurrency") or 1)
+    def concurrency(self) -> int | Literal["auto"]:
+        """The requests that one thread of an app serves at once; auto: the front finds out."""
+        value = self.description.values.get("concurrency") or 1
+        return "auto" if value == "auto" else int(value)
 
     def make(self) -> Any:
         """A new instance of the part.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from poolctl.runtime.interface import INTERFACE
 from poolctl.runtime.protocol.output import Output
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from poolctl.runtime.app.refusal_page import RefusalPage  # only in development
     from poolctl.runtime.protocol.http.request import HttpRequest
     from poolctl.runtime.protocol.websocket.conversation import WebSocketConversation  # wsproto is optional
+
+MOST_AT_ONCE: Final = 256  # lent requests, where the front finds out how many are best
+
+
+def slots_of(concurrency: int | Literal["auto"]) -> int:
+    """Return the rows of the scoreboard that this concurrency needs."""
+    return MOST_AT_ONCE if concurrency == "auto" else concurrency
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,9 @@ class App(ABC):
     owns_connection: ClassVar[bool] = False  # True: see ConnectionApp
     asynchronous: ClassVar[bool] = False  # True: see AsyncApp
     lendable: ClassVar[bool] = True  # whether it can answer a complete request that a front lends to it
-    concurrency: int = 1  # lent requests that one thread may have in flight
+    concurrency: int | Literal["auto"] = (
+        1  # lent requests that one thread may have in flight; auto: the front finds out
+    )
 
     @abstractmethod
     def load(self, surroundings: Surroundings) -> None:

@@ -21,13 +21,15 @@ import termios
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from os import getpid
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from poolctl.runtime.channels.bell import Bell
-from poolctl.runtime.inbox_view import InboxView
+from poolctl.runtime.inbox_view import InboxView, LoopInboxView
 from poolctl.runtime.scoreboard import SENT, TAKEN
 from poolctl.runtime.system.calls import RECEIVE, SEND
 from poolctl.runtime.system.channel import CONTROL_BYTES, DONTWAIT, LEVEL, RIGHTS, channel, descriptors
+
+Rows: TypeAlias = Sequence[memoryview]  # of the scoreboard
 
 MESSAGE_BYTES: Final = 80 * 1024  # bytes of the largest message: 64 KiB of a request, and its introduction
 FULL_ERRORS: Final = (errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS)
@@ -50,21 +52,23 @@ class Inbox(ABC):
     """One queue, its row of the scoreboard, and the rows of the worker threads that take from it.
 
     ``slots``: the rows of the tasks that can be in flight; more than ``workers``, where each has many tasks at once.
-    ``writer`` and ``reader``: its two ends, if it has descriptors.
+    ``beats``: the workers are event loops, which say how late they are. ``writer`` and ``reader``: its two ends, if it
+    has descriptors.
     """
 
     writer: socket.socket
     reader: socket.socket
 
     def __init__(
-        self, index: int, row: memoryview, workers: Sequence[memoryview], slots: Sequence[memoryview] | None = None
+        self, index: int, row: memoryview, workers: Rows, slots: Rows | None = None, *, beats: bool = False
     ) -> None:
         self.index = index
         self.row = row
         self.workers = workers
         self.slots = workers if slots is None else slots
         self.capacity = len(workers)  # worker threads that take from it
-        self.view = InboxView(index, row, workers, len(self.slots))  # what strategies see
+        kind = LoopInboxView if beats else InboxView
+        self.view = kind(index, row, workers, len(self.slots))  # what strategies see
 
     @property
     def load(self) -> int:
@@ -99,12 +103,13 @@ class ProcessInbox(Inbox):
         self,
         index: int,
         row: memoryview,
-        workers: Sequence[memoryview],
-        slots: Sequence[memoryview] | None = None,
+        workers: Rows,
+        slots: Rows | None = None,
         *,
         threads: bool = False,
+        beats: bool = False,
     ) -> None:
-        super().__init__(index, row, workers, slots)
+        super().__init__(index, row, workers, slots, beats=beats)
         self.bell = Bell() if threads and hasattr(os, "eventfd") else None
         self.writer, self.reader = channel()
         self.writer.setblocking(False)
@@ -179,9 +184,9 @@ class ThreadInbox(Inbox):
     """Between threads: any object. The front's limit on waiting tasks bounds it."""
 
     def __init__(
-        self, index: int, row: memoryview, workers: Sequence[memoryview], slots: Sequence[memoryview] | None = None
+        self, index: int, row: memoryview, workers: Rows, slots: Rows | None = None, *, beats: bool = False
     ) -> None:
-        super().__init__(index, row, workers, slots)
+        super().__init__(index, row, workers, slots, beats=beats)
         self._items: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.take = self._items.get  # waits; None is the end
 
@@ -211,9 +216,9 @@ class RingingInbox(ThreadInbox):
     """
 
     def __init__(
-        self, index: int, row: memoryview, workers: Sequence[memoryview], slots: Sequence[memoryview] | None = None
+        self, index: int, row: memoryview, workers: Rows, slots: Rows | None = None, *, beats: bool = False
     ) -> None:
-        super().__init__(index, row, workers, slots)
+        super().__init__(index, row, workers, slots, beats=beats)
         self.writer, self.reader = channel()
         self.writer.setblocking(False)
 

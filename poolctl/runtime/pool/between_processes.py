@@ -36,8 +36,9 @@ class BetweenProcesses(Medium):
         slots: Sequence[memoryview],
         rings: bool,
         threads: bool,
+        beats: bool,
     ) -> Inbox:
-        made = ProcessInbox(index, row, workers, slots, threads=threads)
+        made = ProcessInbox(index, row, workers, slots, threads=threads, beats=beats)
         self._inboxes.append(made)
         return made
 

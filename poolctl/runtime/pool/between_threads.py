@@ -34,12 +34,13 @@ class BetweenThreads(Medium):
         slots: Sequence[memoryview],
         rings: bool,
         threads: bool,
+        beats: bool,
     ) -> Inbox:
         if rings:
-            ringing = RingingInbox(index, row, workers, slots)
+            ringing = RingingInbox(index, row, workers, slots, beats=beats)
             self._ringing.append(ringing)
             return ringing
-        made = ThreadInbox(index, row, workers, slots)
+        made = ThreadInbox(index, row, workers, slots, beats=beats)
         self._inboxes.append(made)
         return made
 

@@ -32,8 +32,13 @@ class Flow:
         self._busy = 0  # at the last reading
         self._worked = 0.0  # seconds, of all workers together; older ones count less
         self._finished = 0.0  # tasks; the same
+        self.exact = False  # the limit of each worker is to be kept: nothing lies ready beyond it
         self.ready = self.away = 0
         self.service = 0.0
+
+    def limit_to(self, each: int) -> None:
+        """Let each worker have exactly so many tasks at once from now on."""
+        self._each, self.exact = each, True
 
     def look(self, now: float, sent: int) -> bool:
         """Read the rows again, if it is time. ``sent``: tasks that workers have or could take. Returns whether it
@@ -66,6 +71,8 @@ class Flow:
 
     def ahead(self, seats: int) -> int:
         """How many tasks may lie ready for a worker that serves so many at once: AHEAD_SECONDS of work."""
+        if self.exact:
+            return 0
         return int(seats * AHEAD_SECONDS / self.service) if self.service else seats
 
     def seconds_for(self, tasks: int) -> int:

@@ -26,13 +26,14 @@ from poolctl.runtime.affinity import Affinity
 from poolctl.runtime.channels.inbox import Inbox
 from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.dispatch.guarded import Guarded
-from poolctl.runtime.inbox_view import InboxView
+from poolctl.runtime.inbox_view import InboxView, allow
 from poolctl.runtime.queue_view import NO_LIMIT, ClassLimits, QueueView
 from poolctl.runtime.routing.classes import ClassTable
+from poolctl.runtime.routing.gradient import Gradient
 from poolctl.runtime.routing.lane import Lane
 from poolctl.runtime.routing.queue import Queue
 from poolctl.runtime.routing.waiting import Waiting
-from poolctl.runtime.scoreboard import ROW, WAITING
+from poolctl.runtime.scoreboard import LIMIT, ROW, WAITING
 from poolctl.runtime.task import Asked, Peer, Task
 
 SHOWN_ROUTES: Final = 40  # of those that a strategy has learned
@@ -51,9 +52,11 @@ class Router:
         limit: int,
         row: memoryview | None = None,
         vacant: Iterable[int] = (),
+        gradient: Gradient | None = None,
     ) -> None:
         """``limit``: the most waiting tasks. ``row``: the front's row of the scoreboard, which shows the number of
-        tasks that wait here. ``vacant``: the indices of the inboxes that have no worker."""
+        tasks that wait here. ``vacant``: the indices of the inboxes that have no worker. ``gradient``: finds out how
+        many tasks each worker should have at once; None: as many as it can."""
         self._affinity = affinity
         self.inboxes = inboxes
         self._limit = limit
@@ -62,6 +65,7 @@ class Router:
         self.queues = dispatch.pull and not self.pulls  # the queue is here
         self.row = row if row is not None else memoryview(bytearray(8 * ROW)).cast("q")
         self.row[WAITING] = 0
+        self.gradient = gradient
         self._remembers = affinity.remembers
         self._chosen: dict[Hashable, Inbox] = {}
         self._vacant = set(vacant)  # inboxes without a worker: it is dead, or leaves
@@ -71,6 +75,7 @@ class Router:
         self._held: dict[int, deque[Waiting]] = {}  # by the index of a full inbox: entries bound to it
         self._last: dict[int, Inbox] = {}  # the inbox of a connection's last task, if there are several inboxes
         self.queue = Queue()
+        self._limit_workers()
         self._sessions = affinity.inspects
         self.refuses = affinity.refuses
         self._under_way: dict[int, tuple[Task, InboxView, float]] = {}  # by connection; where the strategy observes
@@ -103,7 +108,8 @@ class Router:
                     dispatch.joined(inbox.view)
 
     def _set_tracking(self) -> None:
-        self.tracks = self._classifies or self._hears or self._classes is not None  # is it noted what workers have?
+        # is it noted what workers have?
+        self.tracks = self._classifies or self._hears or self._classes is not None or self.gradient is not None
         # where there is nothing to choose and nothing to note
         self._direct = None if self.observes or self._sessions or self.tracks else self._only
 
@@ -120,11 +126,29 @@ class Router:
         queue.share_out()
         self._set_tracking()
 
+    @property
+    def _workers(self) -> int:
+        """The number of inboxes that have a worker, at least 1."""
+        return max(len(self.inboxes) - len(self._vacant), 1)
+
+    def _limit_workers(self) -> None:
+        """Have each worker get as many tasks at once as turned out to be best."""
+        self.row[LIMIT] = limit = 0 if self.gradient is None else self.gradient.limit
+        if limit:
+            for inbox in self.inboxes:
+                allow(inbox.view, limit)
+            if not self.queues:
+                self.queue.most = limit * self._workers
+
     def look(self, now: float) -> None:
-        """Hear what the strategy says of its classes, and reserve workers for them. Called when the workers have been
-        counted."""
+        """Hear what the strategy says of its classes, and reserve workers for them; limit what workers have at once.
+        Called when the workers have been counted."""
         queue = self.queue
         queue.now = now
+        if self.gradient is not None:
+            self.gradient.look(now, self._workers)
+            if self.row[LIMIT] != self.gradient.limit:
+                self._limit_workers()
         if "limits" in self._hooks:
             limited = self._dispatch.limits()
             for kind in self._limited.keys() - limited.keys():
@@ -367,6 +391,8 @@ class Router:
         if found is not None:
             lane, task = found
             self.queue.ended(lane, task, seconds)
+            if seconds > 0 and self.gradient is not None:
+                self.gradient.took(seconds)
             if seconds > 0 and self._hears and (self._classes is None or lane.kind not in self._classes.limits):
                 self._dispatch.served(task, seconds)
 

@@ -31,6 +31,7 @@ from poolctl.runtime.serving.connection_loop import ConnectionLoop, NewConnectio
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.afterwork import Afterwork
 from poolctl.runtime.serving_async.last_words import log_cancelled, log_tasks, stack_of
+from poolctl.runtime.serving_async.pulse import Pulse
 from poolctl.runtime.serving_async.stopping import CANCELLED, Stopping, run_until
 from poolctl.runtime.serving_async.task_connection import TaskConnection
 from poolctl.runtime.serving_async.task_start import TaskStart
@@ -84,6 +85,7 @@ class AsyncConnectionLoop(ConnectionLoop):
 
     ``start``     begins a task, in a context of its own
     ``after``     the tasks that go on after their response: a drain waits for them too
+    ``pulse``     says how late this loop is
     ``stopping``  the current step between the stop and the end
 
     ``clock``: seconds, monotonic. ``events``: the event loop, by default a new one.
@@ -114,6 +116,8 @@ class AsyncConnectionLoop(ConnectionLoop):
         self._context = copy_context()  # of all callbacks here that are not the app's
         self._cancelled: WeakSet[asyncio.Task[None]] = WeakSet()
         self.after = Afterwork()
+        self.pulse = Pulse(self.events, self._context, self._in_flight)
+        self._known: asyncio.Task[None] | None = None  # one of the tasks in flight
         self.stopping = Stopping(timeouts, self._stopped)
         if life.stop not in (-1, life.lifeline):
             self.sources.add(life.stop)
@@ -126,7 +130,7 @@ class AsyncConnectionLoop(ConnectionLoop):
         """Serve until drained, then let the app shut down."""
         set_event_loop(self.events)
         self._service = service
-        self.after.row = service.row
+        self.after.row = self.pulse.row = service.row
         self.events.call_soon(self._ready, context=self._context)
         try:
             if isinstance(self.poller, SelectorsPoller):
@@ -218,6 +222,8 @@ class AsyncConnectionLoop(ConnectionLoop):
         handlers, service = self.handlers, self._service
         if self.after.fresh is not None:
             self.after.settle()
+        if events and self.pulse.quiet:
+            self.pulse.wake()
         self.before = self.now
         self.now = now = self._clock()
         for fd, event in events:
@@ -240,6 +246,13 @@ class AsyncConnectionLoop(ConnectionLoop):
 
     def _connections(self) -> list[TaskConnection]:
         return [each for each in self.handlers.values() if isinstance(each, TaskConnection)]
+
+    def _in_flight(self) -> bool:
+        """Whether a request is in flight, or work after a response."""
+        if self._known is None or self._known.done():
+            tasks = (task for each in self._connections() for task in each.in_flight.values())
+            self._known = next(tasks, None)
+        return self._known is not None or bool(self.after.tasks)
 
     def _end_overdue(self, now: float, late: Overdue[asyncio.Task[None]]) -> None:
         """Cancel the requests that take longer than timeouts.request."""

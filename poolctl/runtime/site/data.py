@@ -44,6 +44,7 @@ class SiteData:
     ``vacant``       indices of inboxes without a worker, as the mold knows them; a new front begins with these
     ``timed``        workers tell the front how long they have had each task
     ``slots``        rows of one worker in the scoreboard: one for each thread, or one for each task at once
+    ``adapts``       the front finds out how many of its slots a worker should use
     """
 
     name: str
@@ -58,6 +59,7 @@ class SiteData:
     threads: int
     slots: int
     timed: bool = False
+    adapts: bool = False
     multiprocess: bool  # may several processes serve the app at once?
     scoreboard: Scoreboard
     inboxes: Sequence[Inbox]

@@ -22,6 +22,7 @@ from poolctl.runtime.lifeline import Life, stacks_on_signal
 from poolctl.runtime.listen.moves import adopt_in
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.loop.source import Source
+from poolctl.runtime.routing.gradient import Gradient
 from poolctl.runtime.routing.router import Router
 from poolctl.runtime.scoreboard import DONE, READY, SINCE, STATE, TAKEN, TICKET, WANTED
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
@@ -48,9 +49,11 @@ class Medium(ABC):
         slots: Sequence[memoryview],
         rings: bool,
         threads: bool,
+        beats: bool,
     ) -> Inbox:
         """Return an inbox. ``slots``: rows of the tasks that its workers may have at once; ``rings``: its workers wait
-        for it in a poller; ``threads``: its workers are the threads of one process."""
+        for it in a poller; ``threads``: its workers are the threads of one process; ``beats``: they are event loops,
+        which say how late they are."""
 
     @abstractmethod
     def lending_front(self, site: Workshop, life: Life, *, retries: bool = False) -> FrontThatLends:
@@ -117,7 +120,13 @@ class Workshop(SiteData):
         """Return the router of a front."""
         dispatch = self.guarded(self.settings.dispatch())
         return Router(
-            dispatch, affinity or self.affinity, self.inboxes, self.waiting, self.scoreboard.front(), self.vacant
+            dispatch,
+            affinity or self.affinity,
+            self.inboxes,
+            self.waiting,
+            self.scoreboard.front(),
+            self.vacant,
+            Gradient(self.slots) if self.adapts else None,
         )
 
     def guarded(self, dispatch: Dispatch) -> Dispatch:

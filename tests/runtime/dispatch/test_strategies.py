@@ -6,6 +6,7 @@ import contextlib
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from time import monotonic_ns
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,7 @@ from poolctl.runtime.dispatch.power_of_choices import PowerOfChoices
 from poolctl.runtime.dispatch.random import Random
 from poolctl.runtime.dispatch.round_robin import RoundRobin
 from poolctl.runtime.dispatch.shared_queue import SharedQueue
-from poolctl.runtime.scoreboard import DONE, Scoreboard
+from poolctl.runtime.scoreboard import BEAT, DONE, LAG, Scoreboard
 from poolctl.runtime.task import Peer, Task
 
 TASK = Task(Peer("127.0.0.1", "4711", "127.0.0.1", "80"))
@@ -42,11 +43,14 @@ def seeded() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def inboxes(loads: list[int], kind: type[Inbox] = ThreadInbox, each: int = 1) -> Iterator[list[Inbox]]:
-    """One inbox for each load, with so many tasks in it, and ``each`` worker threads that take from it."""
+def inboxes(
+    loads: list[int], kind: type[Inbox] = ThreadInbox, each: int = 1, *, beats: bool = False
+) -> Iterator[list[Inbox]]:
+    """One inbox for each load, with so many tasks in it, and ``each`` worker threads that take from it. ``beats``: they
+    are event loops."""
     board = Scoreboard(len(loads), len(loads) * each)
     rows = [[board.worker(index * each + number) for number in range(each)] for index in range(len(loads))]
-    made = [kind(index, board.inbox(index), rows[index]) for index in range(len(loads))]
+    made = [kind(index, board.inbox(index), rows[index], beats=beats) for index in range(len(loads))]
     try:
         for inbox, load in zip(made, loads, strict=True):
             for _ in range(load):
@@ -63,6 +67,12 @@ def picks(dispatch: Dispatch, offered: list[Inbox], count: int) -> list[int]:
     views = tuple(inbox.view for inbox in offered)
     found = [dispatch.pick(TASK, views) for _ in range(count)]
     return [inbox.index for inbox in found if inbox is not None]
+
+
+def say_late(inbox: Inbox, milliseconds: int) -> None:
+    """Write what its loop would, and beat an hour from now, so that no time adds to it."""
+    row = inbox.workers[0]
+    row[BEAT], row[LAG] = monotonic_ns() + 3600 * 10**9, milliseconds * 10**6
 
 
 def chi_square(met: list[int], of: int) -> float:
@@ -143,6 +153,30 @@ class TestLeastLoaded:
                 assert chosen.index == expected
                 made[expected].put(b"x")
                 last = expected
+
+    @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 90)), min_size=1, max_size=9))
+    def test_loops_that_are_clearly_later_than_others_are_avoided(self, figures: list[tuple[int, int]]) -> None:
+        """Against a search of all of them; each is (tasks, milliseconds of lag)."""
+        with inboxes([load for load, _ in figures], beats=True) as made:
+            for inbox, (_, lag) in zip(made, figures, strict=True):
+                say_late(inbox, lag)
+            most = max(20, 2 * min(lag for _, lag in figures))
+            fewest = min(load for load, lag in figures if lag <= most)
+            expected = [index for index, each in enumerate(figures) if each[0] == fewest and each[1] <= most]
+            assert picks(LeastLoaded(), made, 2 * len(expected)) == expected * 2
+
+    def test_one_that_is_blocked_is_avoided_though_it_says_nothing(self) -> None:
+        with inboxes([0, 3, 4], beats=True) as made:
+            for inbox in made:
+                say_late(inbox, 0)
+            made[0].workers[0][BEAT] = monotonic_ns() - 60 * 10**9
+            assert picks(LeastLoaded(), made, 2) == [1, 1]
+
+    def test_workers_that_are_no_loops_are_never_late(self) -> None:
+        with inboxes([0, 3]) as made:
+            made[0].workers[0][BEAT] = 1
+            assert [inbox.view.lag for inbox in made] == [0.0, 0.0]
+            assert picks(LeastLoaded(), made, 2) == [0, 0]
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_what_is_done_counts_no_more(self, kind: type[Inbox]) -> None:

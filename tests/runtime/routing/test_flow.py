@@ -94,3 +94,13 @@ def test_workers_that_serve_several_at_once() -> None:
     flow = Flow(rows(READY, READY), each=100)
     flow.look(100.0, 0)
     assert flow.ready == 200
+
+
+def test_nothing_lies_ready_beyond_a_limit_that_is_kept() -> None:
+    flow = Flow(rows(READY, READY), 50)
+    flow.limit_to(7)
+    flow.look(100.0, 0)
+    assert flow.most == flow.ready == 14
+    flow.limit_to(3)
+    flow.look(101.0, 0)
+    assert flow.most == 6

@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 
+from poolctl.runtime import scoreboard
 from poolctl.runtime.affinity import Affinity
 from poolctl.runtime.affinity.client import Client
 from poolctl.runtime.affinity.connection import Connection
@@ -20,6 +21,7 @@ from poolctl.runtime.dispatch.round_robin import RoundRobin
 from poolctl.runtime.dispatch.shared_queue import SharedQueue
 from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.protocol.http.request import HttpRequest
+from poolctl.runtime.routing.gradient import FIRST_LIMIT, WINDOW_SAMPLES, Gradient
 from poolctl.runtime.routing.router import Router, Waiting
 from poolctl.runtime.scoreboard import DONE, TAKEN, Scoreboard
 from poolctl.runtime.task import Peer, Task
@@ -531,3 +533,59 @@ def test_no_task_is_lost_or_doubled_whatever_comes_and_goes(made: list[ProcessIn
             shift.work(index)
     assert shift.way.router.empty
     assert sorted(shift.got) == shift.sent
+
+
+# ---- how many tasks each worker has at once
+
+
+def adapting(made: list[ProcessInbox], most: int) -> Ways:
+    gradient = Gradient(most)
+    return Ways(Router(SharedQueue(), Request(), made, LIMIT, Scoreboard(3, 3).front(), gradient=gradient), made)
+
+
+def test_a_worker_gets_as_many_as_the_limit_says(made: list[ProcessInbox]) -> None:
+    way = adapting(made, 2)
+    assert [inbox.view.capacity for inbox in made] == [2] * 3
+    assert way.router.row[scoreboard.LIMIT] == 2
+    assert [way.send(connection=each) for each in range(8)] == [0, 1, 2, 0, 1, 2, None, None]
+    made[1].workers[0][TAKEN] += 1
+    made[1].workers[0][DONE] += 1
+    way.router.retry()
+    assert [inbox.load for inbox in made] == [2, 2, 2]
+    assert way.router.queue.count == 1
+
+
+def test_what_tasks_take_moves_the_limit(made: list[ProcessInbox]) -> None:
+    """Workers that have all that they may, and tasks that take what they always have."""
+    way = adapting(made, 100)
+    router = way.router
+    router.look(1.0)
+    limits = []
+    for number in range(1, 6):
+        for connection in range(max(3 * router.row[scoreboard.LIMIT], WINDOW_SAMPLES)):
+            way.send(connection=connection)
+            router.ended(connection, 0.1)
+        for inbox in made:
+            inbox.workers[0][TAKEN] = inbox.workers[0][DONE] = inbox.workers[0][DONE] + inbox.load
+        router.look(1.0 + number * 0.1)
+        limits.append(router.row[scoreboard.LIMIT])
+        assert [inbox.view.capacity for inbox in made] == [limits[-1]] * 3
+    assert limits == sorted(limits)
+    assert limits[-1] > FIRST_LIMIT
+
+
+def test_a_task_whose_time_is_unknown_moves_nothing(made: list[ProcessInbox]) -> None:
+    router = adapting(made, 100).router
+    router.look(1.0)
+    for connection in range(2 * WINDOW_SAMPLES):
+        router.route(peer("a"), 1.0, connection, b"x")
+        router.ended(connection, 0.0)
+    router.look(2.0)
+    assert router.gradient is not None
+    assert router.gradient._usual == 0.0
+
+
+def test_without_a_limit_that_moves_nothing_is_noted(made: list[ProcessInbox]) -> None:
+    router = Router(SharedQueue(), Request(), made, LIMIT)
+    assert not router.tracks
+    assert router.row[scoreboard.LIMIT] == 0

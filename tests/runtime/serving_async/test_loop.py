@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from time import monotonic_ns
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from poolctl.runtime.listen.door import Door
 from poolctl.runtime.loop.loop import MAX_FAILED_TURNS
 from poolctl.runtime.loop.source import Source
 from poolctl.runtime.protocol.http.protocol import Http
-from poolctl.runtime.scoreboard import AFTER, DONE, FAILED, REQUESTS, TAKEN
+from poolctl.runtime.scoreboard import AFTER, BEAT, BEAT_NS, DONE, FAILED, REQUESTS, TAKEN, lag_of
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.kinds import connection_of
 from poolctl.runtime.serving_async.loop import AsyncConnectionLoop
@@ -158,6 +159,42 @@ def test_a_drain_waits_for_tasks_and_for_what_comes_after(make: Callable[..., Ri
     assert whole(client).endswith(b"ok")
     assert seen == [1]
     assert rig.service.row[AFTER] == 0
+
+
+def test_it_beats_while_a_request_is_in_flight_and_not_for_idle_connections(make: Callable[..., Rig]) -> None:
+    beats: list[int] = []
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        for _ in range(20):
+            await passes(1)
+            beats.append(rig.service.row[BEAT])
+        await ok(scope, receive, send)
+
+    rig = make(slow, idle=1000.0)
+    client = rig.client(GET % b"/")
+    idle: list[int] = []
+    for second in range(100, 120):  # long after, while sweeps look at the idle connection
+        rig.events.call_later(second, lambda: idle.append(rig.service.row[BEAT]))
+    rig.events.call_later(120, rig.end)
+    rig.run(end=False)
+    assert whole(client).endswith(b"ok")
+    assert all(beats)
+    assert len(set(beats)) == 20
+    assert idle == [0] * 20
+
+
+def test_a_loop_that_is_blocked_by_its_first_request_is_seen(make: Callable[..., Rig]) -> None:
+    later = 5 * 10**9
+    seen: list[int] = []
+
+    async def computes(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(lag_of(rig.service.row, monotonic_ns() + later))
+        await ok(scope, receive, send)
+
+    rig = make(computes)
+    rig.client(GET % b"/")
+    rig.run()
+    assert seen[0] >= later - BEAT_NS
 
 
 def test_time_is_looked_at_while_nothing_happens(make: Callable[..., Rig]) -> None:

@@ -66,7 +66,11 @@ class Asgi(ExchangeApp):
         Field(description="on: the app must support lifespan events; auto: it may; off: it gets none"),
     ] = "auto"
     concurrency: Annotated[
-        int, Field(ge=1, le=4096, description="requests lent to one worker at the same time (half-sync/half-reactive)")
+        Annotated[int, Field(ge=1, le=4096)] | Literal["auto"],
+        Field(
+            description="requests lent to one worker at the same time (half-sync/half-reactive); auto: found from how"
+            " long they take"
+        ),
     ] = 100
     _warm: tuple[str, ...] = field(default=(), init=False, repr=False)  # targets of the surroundings
 

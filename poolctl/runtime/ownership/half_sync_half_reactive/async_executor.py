@@ -68,6 +68,7 @@ from poolctl.runtime.serving_async.afterwork import Afterwork
 from poolctl.runtime.serving_async.boundary import attend
 from poolctl.runtime.serving_async.last_words import log_cancelled, log_tasks, stack_of
 from poolctl.runtime.serving_async.loop import CANCEL_AGAIN_SECONDS, leave, make_event_loop, started
+from poolctl.runtime.serving_async.pulse import Pulse
 from poolctl.runtime.serving_async.stopping import CANCELLED, TOLD, Stopping, run_until
 from poolctl.runtime.serving_async.task_start import REQUEST_TASK
 from poolctl.runtime.system import forked
@@ -116,7 +117,8 @@ class AsyncTaskExecutor(ABC, Generic[L]):
         self._slots = len(self._free)
         self._cancelled: WeakSet[asyncio.Task[None]] = WeakSet()
         self.after = Afterwork()
-        self.after.row = service.row
+        self.pulse = Pulse(self.events, self._context, self._in_flight)
+        self.after.row = self.pulse.row = service.row
         self.stopping = Stopping(timeouts, self._stopped)
         self._start = started(self.events, self.lifespan)
         life.when_ended(partial(log_tasks, self.events, get_ident()))
@@ -230,6 +232,10 @@ class AsyncTaskExecutor(ABC, Generic[L]):
         """The lent request that a task answers."""
         return next(each for each in self._held if each.task is task)
 
+    def _in_flight(self) -> bool:
+        """Whether a request is in flight, or work after a response."""
+        return len(self._free) < self._slots or bool(self.after.tasks)
+
     def _leave_when_done(self) -> None:
         if self._ended and len(self._free) == self._slots and not self.after.tasks and not self._over.done():
             self._over.set_result(None)
@@ -291,6 +297,8 @@ class AsyncTaskExecutor(ABC, Generic[L]):
             lent = LentRequest(self, fd, None, conversation, ticket, flags, b"", lender)
             self.give_back(lent, ticket, False, reuse=False)
             return
+        if self.pulse.quiet:
+            self.pulse.wake()
         slot = self._free.pop()
         slot.row[TICKET] = ticket << 1
         lent = LentRequest(self, fd, slot, conversation, ticket, flags, data, lender)

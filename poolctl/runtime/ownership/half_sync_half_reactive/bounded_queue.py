@@ -75,7 +75,7 @@ class BoundedQueue:
         """Bound the queue by time; None: by ``limits.waiting`` alone."""
         queue = self.front.router.queue
         queue.bound_by(limits)
-        if limits is None:
+        if limits is None and self.front.router.gradient is None:
             queue.most = NO_LIMIT
             self.front.rooms.retry()
 
@@ -86,6 +86,8 @@ class BoundedQueue:
         queue = router.queue
         if queue.limits is None and not router.tracks:
             return
+        if router.gradient is not None:
+            flow.limit_to(router.gradient.limit)
         looked = flow.look(front.now, len(front.lent) - queue.count)
         if not queue.several and queue.plain.overload is not None:
             queue.plain.overload.service = flow.service

@@ -23,7 +23,7 @@ from poolctl.runtime.lifeline import Life
 from poolctl.runtime.ownership.half_sync_half_reactive.async_executor import AsyncProcessExecutor, AsyncThreadExecutor
 from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
 from poolctl.runtime.protocol.http.protocol import Http
-from poolctl.runtime.scoreboard import AFTER, DONE, FAILED, REQUESTS, SINCE, TAKEN, TICKET
+from poolctl.runtime.scoreboard import AFTER, BEAT, DONE, FAILED, REQUESTS, SINCE, TAKEN, TICKET
 from poolctl.runtime.serving.leaving import LEFT_EARLY
 from poolctl.runtime.serving.phases import CLOSED, IDLE
 from poolctl.runtime.serving.service import Service
@@ -123,6 +123,25 @@ def by_turns(*answers: Does) -> Does:
 
 
 # ---- served
+
+
+def test_the_loop_beats_from_before_a_request_to_its_end(rig: Rig) -> None:
+    beats: list[int] = []
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        for _ in range(20):
+            beats.append(rig.row[BEAT])
+            await passes(1)
+        await ok(scope, receive, send)
+
+    rig.app.answer = slow
+    rig.put(GET)
+    idle: list[int] = []
+    rig.events.call_later(100, lambda: (idle.append(rig.row[BEAT]), rig.end()))
+    rig.run(end=False)
+    assert all(beats)
+    assert len(set(beats)) == 20
+    assert idle == [0]
 
 
 def test_clients_of_a_unix_socket_do_not_share_a_body(rig: Rig) -> None:
