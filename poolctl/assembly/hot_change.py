@@ -55,13 +55,13 @@ def hot_change(old: Parts, new: Parts) -> HotChange | None:
 def _rest_of(parts: Parts) -> Parts:
     """Return the parts without what processes can take while they run. Of timeouts remains whether requests are timed
     at all and how long streams may go on, of ``reload`` what workers do at their start, and of ``classes`` whether
-    there are any, and whether they look at headers."""
+    they look at headers."""
     topology, chosen = parts.topology, parts.combination
     times = topology.timeouts
     left = {
         "timeouts": (times.request is None, times.shorter_stream),
         "reload": topology.reload.warm,
-        "classes": (bool(topology.classes), any(each.header for each in topology.classes)),
+        "classes": any(each.header for each in topology.classes),
     }
     taken = dict.fromkeys(("limits", "overload", "scale", "recycle", "dispatch"))
     names = tuple((axis, name) for axis, name in chosen.names if axis != "dispatch")
@@ -135,8 +135,6 @@ def _maker(part: Dispatch | Plugin | None, site: Workshop, code: LoadedCode) -> 
     for need in ("pull", "inspects"):
         if getattr(made, need) != getattr(site.dispatch, need):
             raise PoolctlError(f"the channels of this generation are made for another strategy ({need})")
-    if made.hooks & {"classify", "served"} and not site.timed:
-        raise PoolctlError("the workers of this generation do not tell how long requests take")
     if len(site.inboxes) == 1 and made.hooks & {"joined", "left"}:
         raise PoolctlError("the front of this generation is not told when its only inbox loses its worker")
     return lambda: site.guarded(made)

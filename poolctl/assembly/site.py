@@ -73,7 +73,6 @@ def build_site(  # all fields of the workshop
         threads=threads,
         slots=slots,
         adapts=adapts,
-        timed=adapts or bool(topology.classes) or bool(dispatch.hooks & {"classify", "served"}),
         multiprocess=parts.pool.multiprocess,
         scoreboard=scoreboard,
         medium=medium,

@@ -67,15 +67,22 @@ def _lines(server: dict[str, Any], width: int) -> Iterator[str]:
     if server["plugin_faults"]:
         faults = number_of(server["plugin_faults"], "fault")
         yield f"  {faults} in the dispatch plugin, whose tasks least-loaded took over; see the log"
-    if limit := server["concurrency"]:
-        yield f"  up to {number_of(limit, 'request')} at once in each worker (concurrency: auto)"
-    yield from refused(server["refused"])
-    yield from queue_lines(server["classes"], server["routes"])
+    yield from _queue(server)
     if not server["workers"]:
         if server["state"] == "drained":
             yield f"  no workers: poolctl resume {server['name']} starts them again"
         return
     yield from _table(server["workers"]) if not 0 < width < TABLE_COLUMNS else _sentences(server["workers"])
+
+
+def _queue(server: dict[str, Any]) -> Iterator[str]:
+    """Yield what the front does with requests before workers get them."""
+    from poolctl.config.diagnostic import number_of
+
+    if limit := server["concurrency"]:
+        yield f"  up to {number_of(limit, 'request')} at once in each worker (concurrency: auto)"
+    yield from refused(server["refused"])
+    yield from queue_lines(server["classes"], server["routes"])
 
 
 def _changes(pool: dict[str, Any]) -> Iterator[str]:

@@ -49,13 +49,12 @@ def _same_channels(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     return bool(old.get(CHANNELS) == new.get(CHANNELS))
 
 
-def _same_kind_of_classes(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    return _classes_of(old) == _classes_of(new)
+def _same_need_of_headers(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return _by_header(old) == _by_header(new)
 
 
-def _classes_of(values: Mapping[str, Any]) -> tuple[bool, bool]:
-    keys = [key for key in values if key.startswith("classes.")]
-    return bool(keys), any(key.endswith(".header") for key in keys)
+def _by_header(values: Mapping[str, Any]) -> bool:
+    return any(key.startswith("classes.") and key.endswith(".header") for key in values)
 
 
 def _switched(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
@@ -113,11 +112,9 @@ RULES = (
         ("classes.",),
         "hot",
         "the front puts requests into the new classes; those that wait stay",
-        _same_kind_of_classes,
+        _same_need_of_headers,
     ),
-    ChangeRule(
-        ("classes.",), "generation", "workers time requests, and fronts read headers, only where classes need it"
-    ),
+    ChangeRule(("classes.",), "generation", "a front keeps the headers of requests only where classes need them"),
     ChangeRule(("scale.", "recycle."), "hot", "the mold looks at its workers with the new value"),
     ChangeRule(("reload.surge", "reload.ready"), "hot", "it is read when the next generation starts"),
     ChangeRule(

@@ -58,7 +58,7 @@ def channels_of(chosen: Combination) -> str:
     if chosen.ownership == REUSE_PORT:
         return "the sockets of a group"
     if chosen.dispatch == "size-aware":
-        return "those of shared-queue, with the times of requests"
+        return "those of shared-queue"
     if chosen.dispatch in ("shared-queue", "leader"):
         return f"those of {chosen.dispatch}"
     return "an inbox for each worker, and heads" if chosen.inspects else "an inbox for each worker"

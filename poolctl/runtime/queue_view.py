@@ -75,6 +75,7 @@ class QueueFigures(Protocol):
 
     now: float
     slots: int
+    weight: int
 
     def busy_with(self, kind: str) -> int:
         """Return how many tasks of a class workers have."""
@@ -108,6 +109,11 @@ class QueueView:
     def workers(self) -> int:
         """Tasks that the workers serve at once; 0 while that is unknown."""
         return self._queue.slots
+
+    @property
+    def weight(self) -> int:
+        """Tasks that each one stands for that is put into a class now: 1, or more with ``Dispatch.samples``."""
+        return self._queue.weight
 
     def busy(self, kind: str) -> int:
         """Tasks of a class (``Dispatch.classify``) that workers have, or could take at once."""

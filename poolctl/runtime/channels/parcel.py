@@ -30,22 +30,26 @@ FLAG_LAST: Final = 1  # the connection ends after this response
 FLAG_ENDED: Final = 2  # the client sends no more
 FLAG_FILE: Final = 4  # the request is in a file, the second descriptor
 FLAG_PACKED: Final = 16  # the request is not its bytes, but what ``Framer.packed`` has made of them
+FLAG_TIMED: Final = 32  # the front wants to know how long the worker has the task
 FLAG_MOVED: Final = 8  # the connection has passed its door in another process; both ends follow the introduction
 
-# A record is a number shifted left by 2, plus one of these; in its highest 8 bits, where a front asks for it, how long
-# the worker has had the task (see ``code_of``).
+# A record is a number shifted left by 2, plus one of these; in its highest 8 bits, with FLAG_TIMED, how long the worker
+# has had the task (see ``code_of``).
 TICKET_KEPT: Final = 1  # ticket: the connection may be kept
 TICKET_MISSED: Final = 2  # ticket: the connection did not arrive, because the worker was out of file descriptors
 TICKET_ACCEPTED: Final = 2  # ticket of a turn: a connection was accepted, or none was left to accept
 TICKET_SHIFT: Final = 2
 TICKET_MASK: Final = (1 << 54) - 1  # a ticket is the PID of a front (22 bits) and a counter (32 bits)
 TIME_SHIFT: Final = 56
-TIMES: Final = tuple(0.0 if not code else (2 ** (code / 8) - 1) / 1e6 for code in range(256))  # seconds, by their code
+UNTIMED: Final = (1 << TIME_SHIFT) - 1  # the greatest record without a time
+NO_TIME: Final = 1  # the code of a task that was not served
+TIMES: Final = tuple(0.0 if code <= NO_TIME else (2 ** (code / 8) - 1) / 1e6 for code in range(256))  # seconds, by code
 
 
 def code_of(seconds: float) -> int:
-    """Return the code of a time from 0.1 us to 3,900 s, in steps of 9 %; 0 means that it is unknown."""
-    return max(1, min(255, round(8 * log2(1 + seconds * 1e6))))
+    """Return the code of a time from 0.2 us to 3,900 s, in steps of 9 %."""
+    code = int(8 * log2(1 + seconds * 1e6) + 0.5)
+    return code if NO_TIME < code < 256 else NO_TIME + 1 if code <= NO_TIME else 255
 
 
 def introduction(peer: Peer, listener: int) -> bytes:

@@ -39,6 +39,10 @@ class Dispatch(ABC):
     # several at once the queue is in the front, and ``pick`` returns None while no worker can start another task.
     pull: ClassVar[bool] = False
 
+    # True: while ``limits`` returns nothing, ``classify`` and ``served`` are called for a part of the tasks, if there
+    # are many; ``queue.weight`` says how many each stands for.
+    samples: ClassVar[bool] = False
+
     @property
     def inspects(self) -> bool:
         """Whether it looks at the request (``task.method``, ``path``, ``header``, ``cookie``), which only the front of

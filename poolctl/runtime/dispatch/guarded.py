@@ -50,6 +50,7 @@ class Guarded(Dispatch):
         self._among: frozenset[InboxView] = frozenset()
         self._logged: set[str] = set()  # the kinds of faults that were logged
         self.pull = strategy.pull  # type: ignore[misc]  # a class variable elsewhere
+        self.samples = strategy.samples  # type: ignore[misc]  # the same
 
     @property
     def inspects(self) -> bool:

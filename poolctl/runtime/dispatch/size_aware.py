@@ -20,8 +20,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import ceil, exp
-from typing import Annotated, Final
+from math import ceil, exp, inf
+from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
@@ -41,6 +41,7 @@ BUSY: Final = 0.8  # part of the time that workers may be busy with long ones wh
 THINK_SECONDS: Final = 0.25  # between two cuts
 RATE_MEMORY_SECONDS: Final = 2.0  # after which a rate counts for a third
 IDLE_SECONDS: Final = 60.0  # after which a route may be forgotten for a new one
+FORGET_SECONDS: Final = 1.0  # between two looks for such routes: a scan of random paths must not cost one each
 MOST_ROUTES: Final = 512  # further ones are one route
 MOST_HEADER_CHARACTERS: Final = 200  # of a value that is the class
 SEGMENTS: Final = 6  # of a path; the rest is one
@@ -72,6 +73,8 @@ class SizeAware(SharedQueue):
     requests of each method and route take. Any free worker takes the next one. Where times do not differ, this is
     shared-queue."""
 
+    samples: ClassVar[bool] = True
+
     header: Annotated[
         str, Field(description="name of a header whose value is the class; if left out, the method and the route are")
     ] = ""
@@ -84,6 +87,7 @@ class SizeAware(SharedQueue):
     _watched: float = field(
         default=0.0, init=False, repr=False
     )  # seconds in which requests were counted, as ``before``
+    _forgot: float = field(default=-inf, init=False, repr=False)  # when it last looked for routes to forget
     _news: bool = field(default=False, init=False, repr=False)  # has another route been measured?
 
     @property
@@ -97,7 +101,7 @@ class SizeAware(SharedQueue):
         route = self._lines.found.get(task.line) or self._route(task)
         if not self._thought:
             self._thought = task.arrived
-        route.arrivals += 1
+        route.arrivals += 1 if self._queue is None else self._queue.weight
         return route.kind
 
     def served(self, task: Task, seconds: float) -> None:
@@ -135,7 +139,7 @@ class SizeAware(SharedQueue):
         return f"{task.method} {'/'.join(folded)}{'/...' * (len(segments) > SEGMENTS)}"
 
     def _meet(self, name: str) -> Route:
-        if len(self._routes) >= MOST_ROUTES:
+        if len(self._routes) >= MOST_ROUTES and self._now - self._forgot > FORGET_SECONDS:
             self._forget()
         if len(self._routes) >= MOST_ROUTES:
             name = OTHERS
@@ -148,6 +152,7 @@ class SizeAware(SharedQueue):
     def _forget(self) -> None:
         """Forget routes that nobody has asked for lately."""
         self._lines.found.clear()
+        self._forgot = self._now
         now = self._now
         for route in [route for route in self._routes.values() if now - route.seen > IDLE_SECONDS]:
             del self._routes[route.name]

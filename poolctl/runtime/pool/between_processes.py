@@ -77,7 +77,6 @@ class BetweenProcesses(Medium):
                 site.returns,
                 self._sessions(site, worker),
                 shared=site.shares_inbox,
-                timed=site.timed,
             )
         if thread == 0:
             self._turns = turns(inbox)
@@ -90,7 +89,6 @@ class BetweenProcesses(Medium):
             site.returns,
             self._turns,
             shared=site.shares_inbox,
-            timed=site.timed,
         )
         if site.shares_inbox and life.leave >= 0:
             allow_interrupts()

@@ -33,6 +33,7 @@ class Flow:
         self._worked = 0.0  # seconds, of all workers together; older ones count less
         self._finished = 0.0  # tasks; the same
         self.exact = False  # the limit of each worker is to be kept: nothing lies ready beyond it
+        self.rate = 0.0  # tasks a second, at the last reading
         self.ready = self.away = 0
         self.service = 0.0
 
@@ -53,6 +54,7 @@ class Flow:
         busy, self._busy = self._busy, min(self.ready, max(sent - self.away, 0))
         if first:
             return True
+        self.rate = (self._done - before) / past
         past = min(past, READING_SECONDS)
         left = exp(-past / MEMORY_SECONDS)
         self._worked = self._worked * left + past * (busy + self._busy) / 2

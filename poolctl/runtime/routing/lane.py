@@ -34,6 +34,7 @@ class Lane:
         self.owed = 0  # of the reserve, not busy with this class
         self.hoped = 0  # the same of reserve and spare together
         self.strict = False  # is something reserved for others?
+        self.simple = True  # nothing is reserved for any class, and its clients take no turns
         self.overload: Overload | None = None
         self.service = 0.0
         self.served = 0  # tasks

@@ -30,6 +30,7 @@ from poolctl.runtime.task import Task
 
 PART_OF_SERVICE: Final = 0.5  # of its time that a task waits for what is spared for others
 MOST_LANES: Final = 256
+SHOWN_CHARACTERS: Final = 100  # of the name of a class or a route
 SHOWN_LANES: Final = 110  # in the status: those of the file, and some of a strategy
 
 
@@ -46,6 +47,7 @@ class Queue:
         self.most = NO_LIMIT
         self.reserved = self.owed = self.hoped = 0  # of all lanes
         self.now = 0.0
+        self.weight = 1  # tasks that each one stands for whose class is asked for
         self.limits: OverloadLimits | None = None
         self._kinds = {self.plain.kind: self.plain}
         self._ranking = Ranking()  # of the lanes in which tasks wait, where there are several
@@ -93,6 +95,7 @@ class Queue:
         self.owed = self.hoped = 0
         for lane in self.lanes:
             lane.strict = total > lane.reserve + lane.spare
+            lane.simple = not total and lane.turns is None
             lane.owed = lane.hoped = 0
             self._settle(lane)
             if lane.waiting:
@@ -110,12 +113,14 @@ class Queue:
     def began(self, lane: Lane, task: Task) -> None:
         """A task of this lane goes to a worker."""
         lane.began(task, self.now)
-        self._changed(lane)
+        if not lane.simple or lane.waiting:
+            self._changed(lane)
 
     def ended(self, lane: Lane, task: Task, seconds: float) -> None:
         """A worker has had a task of this lane, for so many seconds; 0: unknown, or another worker gets it."""
         lane.ended(task, seconds, self.now)
-        self._changed(lane)
+        if not lane.simple or lane.waiting:
+            self._changed(lane)
 
     def _changed(self, lane: Lane) -> None:
         self._settle(lane)
@@ -250,7 +255,7 @@ class Queue:
         """Return what each class has, for people: its limits, tasks, and seconds."""
         return [
             {
-                "class": lane.kind,
+                "class": lane.kind[:SHOWN_CHARACTERS],
                 "reserve": lane.reserve,
                 "most": None if lane.limits.most == NO_LIMIT else lane.limits.most,
                 "busy": lane.busy,

@@ -31,13 +31,15 @@ from poolctl.runtime.queue_view import NO_LIMIT, ClassLimits, QueueView
 from poolctl.runtime.routing.classes import ClassTable
 from poolctl.runtime.routing.gradient import Gradient
 from poolctl.runtime.routing.lane import Lane
-from poolctl.runtime.routing.queue import Queue
+from poolctl.runtime.routing.queue import SHOWN_CHARACTERS, Queue
 from poolctl.runtime.routing.waiting import Waiting
 from poolctl.runtime.scoreboard import LIMIT, ROW, WAITING
 from poolctl.runtime.task import Asked, Peer, Task
 
+ALL_TICKETS: Final = (1 << 60) - 1  # no ticket is zero in these bits
+NOTED_PER_SECOND: Final = 1000  # tasks, about, that are noted where a part of them is enough: 0.5 % of a core
+MOST_PARTS: Final = 8  # at least one task of 256 is
 SHOWN_ROUTES: Final = 40  # of those that a strategy has learned
-SHOWN_CHARACTERS: Final = 100  # of the name of one
 CHOICE: Final = 256  # the oldest waiting tasks that a strategy may choose from
 
 
@@ -82,6 +84,8 @@ class Router:
         self._busy: dict[int, tuple[Lane, Task]] = {}  # by connection: tasks that workers have; where there are classes
         self._classes: ClassTable | None = None  # those of the file
         self.turn_away: Callable[[Waiting], None] = _unanswered  # called with what the strategy turns away
+        self._part = 1  # of so many tasks one is noted, where a part is enough
+        self.unnoted = ALL_TICKETS  # a task is noted if its ticket is zero in these bits
         self._limited: Mapping[str, ClassLimits] = {}  # what the strategy says of its classes
         self.ahead = 0  # tasks that may lie ready in the inbox of each worker
         self.loans: Sized = ()  # all tasks that are not done, those that wait here among them
@@ -109,9 +113,19 @@ class Router:
 
     def _set_tracking(self) -> None:
         # is it noted what workers have?
-        self.tracks = self._classifies or self._hears or self._classes is not None or self.gradient is not None
+        learns = self._classifies or self._hears
+        self.tracks = learns or self._classes is not None or self.gradient is not None  # is it noted what workers have?
         # where there is nothing to choose and nothing to note
-        self._direct = None if self.observes or self._sessions or self.tracks else self._only
+        self._direct = None if self.observes or self._sessions or self._refuses else self._only
+        # While a strategy that learns from samples tells no classes apart, a part of the tasks is noted, so that it
+        # costs little where there are many.
+        part = self._part if learns and self._dispatch.samples and not self._limited else 1
+        if self._classes is not None or self.gradient is not None:
+            part = 1
+        self.unnoted = part - 1 if self.tracks else ALL_TICKETS
+        self.queue.weight = part
+        # where it is only noted which class has it
+        self._quick = None if self.observes or self._sessions or self._tells or self._refuses else self._only
 
     def classify_by(self, classes: ClassTable | None) -> None:
         """Put tasks into these classes, before the strategy puts the others into its own; None: there are none."""
@@ -140,9 +154,9 @@ class Router:
             if not self.queues:
                 self.queue.most = limit * self._workers
 
-    def look(self, now: float) -> None:
+    def look(self, now: float, rate: float = 0.0) -> None:
         """Hear what the strategy says of its classes, and reserve workers for them; limit what workers have at once.
-        Called when the workers have been counted."""
+        Called when the workers have been counted. ``rate``: tasks a second."""
         queue = self.queue
         queue.now = now
         if self.gradient is not None:
@@ -150,12 +164,16 @@ class Router:
             if self.row[LIMIT] != self.gradient.limit:
                 self._limit_workers()
         if "limits" in self._hooks:
-            limited = self._dispatch.limits()
+            named: Mapping[str, ClassLimits] = {} if self._classes is None else self._classes.limits
+            limited = {kind: limits for kind, limits in self._dispatch.limits().items() if kind not in named}
             for kind in self._limited.keys() - limited.keys():
                 queue.open(kind, ClassLimits())
             for kind, limits in limited.items():
                 queue.open(kind, limits)
             self._limited = limited
+        part = 1 << min(int(rate / NOTED_PER_SECOND).bit_length(), MOST_PARTS)
+        self._part = max(part, self._part >> 1)  # a pause says nothing about what comes after it
+        self._set_tracking()
         if queue.several:
             queue.share_out()
 
@@ -218,17 +236,19 @@ class Router:
         asked: Asked | None = None,
         line: bytes = b"",
         descriptor: int = -1,
+        noted: bool = False,
     ) -> list[Inbox]:
         """Put the item into an inbox, or keep it until there is room. Returns the inboxes that turned out to be full.
 
         ``connection``: unique among the connections of this front. ``holder``: the descriptor in ``fds`` that was
         opened only for sending; it is closed once the item has left this process. ``line``: the request line;
-        ``descriptor``: that of the connection, if it is not among ``fds``. What the strategy turns away goes to
-        ``turn_away``.
+        ``descriptor``: that of the connection, if it is not among ``fds``; ``noted``: whether the queue counts it while
+        a worker has it. What the strategy turns away goes to ``turn_away``.
         """
         only, queue = self._direct, self.queue
         if (
             only is not None
+            and not noted
             and self._offer
             and not queue.count
             and len(self.loans) <= queue.most
@@ -239,12 +259,14 @@ class Router:
             return NOWHERE
         task = Task(peer, arrived, asked, fds[0] if fds else descriptor, line)
         lane = queue.plain
-        if self.tracks:
+        if noted:
             queue.now = arrived
             lane = self._lane_of(task)
+            if self._quick is not None and lane.simple and self._put_at_once(lane, task, connection, item, fds, holder):
+                return NOWHERE
             if self._tells:
                 task = task._replace(kind=lane.kind)
-        entry = Waiting(task, connection, item, fds, holder, lane.index)
+        entry = Waiting(task, connection, item, fds, holder, lane.index, noted)
         if self._refuses and self._dispatch.refuses(task):
             self.turn_away(entry)
             return NOWHERE
@@ -259,6 +281,22 @@ class Router:
             # Once more: a worker thread that finished just now may have looked for waiting tasks before this one came.
             full += self.retry()
         return full
+
+    def _put_at_once(
+        self, lane: Lane, task: Task, connection: int, item: Any, fds: tuple[int, ...], holder: int
+    ) -> bool:
+        """Put the item into the only inbox if nothing waits and nothing limits that: what ``_place`` would do in the
+        end. Returns whether it did."""
+        only, queue = self._quick, self.queue
+        if queue.count or lane.busy >= lane.limits.most or len(self.loans) > queue.most or not self._offer:
+            return False
+        if only is None or not only.put(item, fds):
+            return False
+        if holder >= 0:
+            close(holder)
+        lane.began(task, task.arrived)
+        self._busy[connection] = lane, task
+        return True
 
     def room(self, index: int) -> list[Inbox]:
         """Use an inbox that has room again. Returns the inboxes that turned out to be full."""
@@ -338,7 +376,7 @@ class Router:
             return entry
         lane, task = found
         self.queue.ended(lane, task, 0.0)
-        return entry._replace(task=task, lane=lane.index)
+        return entry._replace(task=task, lane=lane.index, noted=True)
 
     def withdraw(self, index: int) -> bool:
         """Take this inbox off the offer until ``offer_again``. Returns False, and does nothing, if no other inbox could
@@ -386,7 +424,8 @@ class Router:
             self._dispatch.finished(task, view, now - began)
 
     def ended(self, connection: int, seconds: float) -> None:
-        """A worker has had the last task of a connection for so many seconds; 0: unknown. Called where ``tracks``."""
+        """A worker has had the last task of a connection for so many seconds; 0: unknown. Does nothing if it was not
+        ``noted``, or was called before."""
         found = self._busy.pop(connection, None)
         if found is not None:
             lane, task = found
@@ -421,7 +460,12 @@ class Router:
         """Return what there is to tell about the queue, for people: the classes, and what the strategy has learned."""
         routes = self._dispatch.learned()[:SHOWN_ROUTES] if "learned" in self._hooks else []
         learned = [
-            {"route": name[:SHOWN_CHARACTERS], "class": kind, "seconds": round(seconds, 6), "rate": round(rate, 3)}
+            {
+                "route": name[:SHOWN_CHARACTERS],
+                "class": kind[:SHOWN_CHARACTERS],
+                "seconds": round(seconds, 6),
+                "rate": round(rate, 3),
+            }
             for name, kind, seconds, rate in routes
         ]
         return {"classes": self.queue.notes(), "routes": learned}
@@ -567,7 +611,7 @@ class Router:
             self._last[entry.connection] = inbox
         if self.observes:
             self._under_way[entry.connection] = entry.task, inbox.view, monotonic()
-        if self.tracks:
+        if entry.noted:
             lane = self.queue.lanes[entry.lane]
             self.queue.began(lane, entry.task)
             self._busy[entry.connection] = lane, entry.task

@@ -9,7 +9,7 @@ from poolctl.runtime.task import Task
 
 class Waiting(NamedTuple):
     """A waiting task, and the item to put into an inbox. ``holder``: a descriptor to close once the item is there; -1:
-    none. ``lane``: the index of its lane in the queue."""
+    none. ``lane``: the index of its lane in the queue; ``noted``: whether the queue counts it while a worker has it."""
 
     task: Task
     connection: int
@@ -17,3 +17,4 @@ class Waiting(NamedTuple):
     fds: tuple[int, ...]
     holder: int
     lane: int = 0
+    noted: bool = False

@@ -42,7 +42,6 @@ class SiteData:
     ``workers``      numbers for workers: one each, and more for those that join or take the place of another
     ``size``         workers with which the generation begins
     ``vacant``       indices of inboxes without a worker, as the mold knows them; a new front begins with these
-    ``timed``        workers tell the front how long they have had each task
     ``slots``        rows of one worker in the scoreboard: one for each thread, or one for each task at once
     ``adapts``       the front finds out how many of its slots a worker should use
     """
@@ -58,7 +57,6 @@ class SiteData:
     size: int
     threads: int
     slots: int
-    timed: bool = False
     adapts: bool = False
     multiprocess: bool  # may several processes serve the app at once?
     scoreboard: Scoreboard

@@ -208,7 +208,7 @@ def test_whatever_is_wrong_with_what_is_said_of_classes_no_task_is_lost(
     router.look(1.0)
     for connection in range(12):
         waiting[connection] = None
-        router.route(TASK.peer, 1.0, connection, connection, line=b"GET / HTTP/1.1")
+        router.route(TASK.peer, 1.0, connection, connection, line=b"GET / HTTP/1.1", noted=True)
     served = set()
     while any(inbox.waiting for inbox in inboxes):
         for inbox in inboxes:

@@ -44,7 +44,7 @@ class Ways:
     def send(self, host: str = "127.0.0.1", connection: int = 0, item: bytes = b"x") -> int | None:
         """The index of the inbox that the task went into; None where it waits in the router."""
         before = [inbox.load for inbox in self.inboxes]
-        self.router.route(peer(host), 0.0, connection, item)
+        self.router.route(peer(host), 0.0, connection, item, noted=not self.router.unnoted)
         grown = [inbox.index for inbox, load in zip(self.inboxes, before, strict=True) if inbox.load > load]
         return grown[0] if grown else None
 
@@ -578,7 +578,7 @@ def test_a_task_whose_time_is_unknown_moves_nothing(made: list[ProcessInbox]) ->
     router = adapting(made, 100).router
     router.look(1.0)
     for connection in range(2 * WINDOW_SAMPLES):
-        router.route(peer("a"), 1.0, connection, b"x")
+        router.route(peer("a"), 1.0, connection, b"x", noted=True)
         router.ended(connection, 0.0)
     router.look(2.0)
     assert router.gradient is not None

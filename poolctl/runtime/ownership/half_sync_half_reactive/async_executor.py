@@ -36,6 +36,7 @@ from poolctl.runtime.channels.inbox import AT_ONCE, ProcessInbox, RingingInbox, 
 from poolctl.runtime.channels.parcel import (
     FLAG_FILE,
     HEAD,
+    NO_TIME,
     RECORD,
     TICKET_MISSED,
     TICKET_SHIFT,
@@ -295,6 +296,7 @@ class AsyncTaskExecutor(ABC, Generic[L]):
         if monotonic() - sent > WAITED_SECONDS and left_early(self.service, fd, conversation, data):
             row[DONE] += 1
             lent = LentRequest(self, fd, None, conversation, ticket, flags, b"", lender)
+            self.took = 0.0
             self.give_back(lent, ticket, False, reuse=False)
             return
         if self.pulse.quiet:
@@ -406,7 +408,6 @@ class AsyncProcessExecutor(AsyncTaskExecutor[bytes]):
         events: asyncio.AbstractEventLoop | None = None,
         *,
         shared: bool = False,
-        timed: bool = False,
     ) -> None:
         super().__init__(inbox.reader.fileno(), service, slots, timeouts, life, sessions, events, shared=shared)
         self._take = inbox.take
@@ -414,7 +415,6 @@ class AsyncProcessExecutor(AsyncTaskExecutor[bytes]):
         self._servers = [(listener.server_host, listener.server_port) for listener in listeners]
         self._doors = [listener.door for listener in listeners]
         self._way_back = ProcessTaskExecutor(inbox, service, listeners, returns).give_back
-        self._timed = timed
         # Conversations that no request uses now: clients of a unix socket introduce themselves alike.
         self._known: dict[bytes, StreamingConversation] = {}
 
@@ -458,8 +458,8 @@ class AsyncProcessExecutor(AsyncTaskExecutor[bytes]):
             if len(self._known) >= KNOWN_CONVERSATIONS:
                 self._known.clear()
             self._known[lent.lender] = lent.conversation
-        if self._timed and self.took > 0:
-            ticket |= code_of(self.took) << TIME_SHIFT - TICKET_SHIFT
+        if lent.timed:
+            ticket |= (code_of(self.took) if self.took else NO_TIME) << TIME_SHIFT - TICKET_SHIFT
         self._way_back(ticket, keep, lent)
 
 
@@ -495,4 +495,4 @@ class AsyncThreadExecutor(AsyncTaskExecutor[HeldConnection]):
     def give_back(self, lent: LentRequest[HeldConnection], ticket: int, keep: bool, *, reuse: bool) -> None:
         if not reuse:
             lent.lender.conversation = None
-        self._front.give_back(lent.lender, ticket, keep, lent.outbound, self.took)
+        self._front.give_back(lent.lender, ticket, keep, lent.outbound, self.took if lent.timed else None)

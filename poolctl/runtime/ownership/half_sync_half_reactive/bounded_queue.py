@@ -101,7 +101,7 @@ class BoundedQueue:
             self.notes.write(router.notes())
         if looked:  # there may be more workers, or requests take less time
             if router.tracks:
-                router.look(front.now)
+                router.look(front.now, flow.rate)
             front.rooms.retry()
 
     def look(self) -> None:

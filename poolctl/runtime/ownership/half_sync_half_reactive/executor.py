@@ -32,7 +32,9 @@ from poolctl.runtime.channels.parcel import (
     FLAG_FILE,
     FLAG_LAST,
     FLAG_PACKED,
+    FLAG_TIMED,
     HEAD,
+    NO_TIME,
     PART,
     PIECE_BYTES,
     RECORD,
@@ -154,8 +156,7 @@ def alone() -> tuple[Iterator[None]]:
 
 class ProcessTaskExecutor:
     """Serves tasks of clients of a front in another process. ``listeners``: those of all addresses; ``turns``: those of
-    the threads of this process, if they take turns; ``shared``: other processes take from the inbox too; ``timed``: the
-    front is told how long each task has taken."""
+    the threads of this process, if they take turns; ``shared``: other processes take from the inbox too."""
 
     def __init__(
         self,
@@ -166,10 +167,8 @@ class ProcessTaskExecutor:
         turns: Turns | None = None,
         *,
         shared: bool = False,
-        timed: bool = False,
     ) -> None:
         self._inbox = inbox
-        self._timed = timed
         self._shared = SharedReader(inbox) if shared and epoll is not None else None
         self._service = service
         self._servers = [(listener.server_host, listener.server_port) for listener in listeners]
@@ -274,9 +273,11 @@ class ProcessTaskExecutor:
         began = monotonic()
         if began - sent > WAITED_SECONDS and left_early(self._service, fd, conversation, data):
             keep = False
+            if flags & FLAG_TIMED:
+                ticket |= NO_TIME << TIME_SHIFT - TICKET_SHIFT
         else:
             keep = execute(self._service, conversation, out, data, flags)
-            if self._timed:
+            if flags & FLAG_TIMED:
                 ticket |= code_of(monotonic() - began) << TIME_SHIFT - TICKET_SHIFT
         if not keep:
             self._known.pop(intro, None)
@@ -362,7 +363,7 @@ class ThreadTaskExecutor:
                 return
             client, ticket, flags, sent, data = item
             row[TAKEN] += 1
-            keep = False
+            keep = served = False
             began = monotonic()
             try:
                 if client.conversation is None:
@@ -371,8 +372,12 @@ class ThreadTaskExecutor:
                 out.outbound = None
                 out.began = False
                 if not (began - sent > WAITED_SECONDS and left_early(service, client.fd, client.conversation, data)):
+                    served = True
                     keep = execute(service, client.conversation, out, data, flags)
             except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
                 service.fault(error, "a request failed; closing its connection")
             row[DONE] += 1
-            give_back(client, ticket, keep, out.outbound, monotonic() - began)
+            if flags & FLAG_TIMED:
+                give_back(client, ticket, keep, out.outbound, monotonic() - began if served else 0.0)
+            else:
+                give_back(client, ticket, keep, out.outbound)

@@ -283,8 +283,10 @@ class LendingFront(AcceptingLoop[None], ABC):
         """A worker gives a connection back. Tickets of a dead front are ignored."""
         self.expected_back.discard(ticket)
         client = self.lent.pop(ticket, None)
-        if self.tells and client is not None:
-            self.router.finished(id(client), monotonic())
+        if client is not None:
+            self.router.ended(id(client), 0.0)  # if its time has not come with it
+            if self.tells:
+                self.router.finished(id(client), monotonic())
         # 0: a thread has cleared the ticket already; the connection may have been closed since.
         if client is not None and client.phase is not CLOSED and client.ticket in (ticket, 0):
             try:

@@ -25,7 +25,7 @@ from poolctl.runtime.channels.notices import (
     OVERDUE,
     Attention,
 )
-from poolctl.runtime.channels.parcel import FLAG_FILE, FLAG_PACKED, HEAD
+from poolctl.runtime.channels.parcel import FLAG_FILE, FLAG_PACKED, FLAG_TIMED, HEAD
 from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.ownership.half_sync_half_reactive.front import LendingFront
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
@@ -184,7 +184,10 @@ class ProcessLendingFront(LendingFront):
     def _send(self, client: HeldConnection, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
         if self.untaken is not None:
             self.untaken.quiet = False
-        line = self.line_of(client, request) if self.router.tracks else b""
+        line, noted = b"", not ticket & self.router.unnoted
+        if noted:
+            line = self.line_of(client, request)
+            flags |= FLAG_TIMED
         if isinstance(request, bytes):
             intro = client.intro
             if self._packs and client.framer.packs and (packed := client.framer.packed(request)) is not None:
@@ -192,14 +195,14 @@ class ProcessLendingFront(LendingFront):
                 flags |= FLAG_PACKED
             item = HEAD.pack(ticket, flags, len(intro), client.came) + intro + request
             full = self.router.route(
-                client.peer, self.now, id(client), item, (client.fd,), -1, client.framer.asked, line
+                client.peer, self.now, id(client), item, (client.fd,), -1, client.framer.asked, line, -1, noted
             )
         else:
             item = HEAD.pack(ticket, flags | FLAG_FILE, len(client.intro), client.came) + client.intro
             with request:
                 file = os.dup(request.fileno())
             full = self.router.route(
-                client.peer, self.now, id(client), item, (client.fd, file), file, client.framer.asked, line
+                client.peer, self.now, id(client), item, (client.fd, file), file, client.framer.asked, line, -1, noted
             )
         if full:
             self.rooms.wait_for(full)

@@ -15,6 +15,7 @@ from time import monotonic
 from typing import BinaryIO
 
 from poolctl.runtime.buffers.outbound import Outbound
+from poolctl.runtime.channels.parcel import FLAG_TIMED
 from poolctl.runtime.loop.source import Source
 from poolctl.runtime.ownership.half_sync_half_reactive.front import LendingFront
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
@@ -80,22 +81,24 @@ class ThreadLendingFront(LendingFront):
 
     def _send(self, client: HeldConnection, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
         asked = client.framer.asked
-        item = client, ticket, flags, client.came, request
-        if not self.router.tracks:
-            self.router.route(client.peer, self.now, id(client), item, (), -1, asked)
+        if ticket & self.router.unnoted:
+            item = client, ticket, flags, client.came, request
+            self.router.route(client.peer, self.now, id(client), item, (), -1, asked, b"", client.fd)
             return
         self.settle()
+        item = client, ticket, flags | FLAG_TIMED, client.came, request
         line = self.line_of(client, request)
-        self.router.route(client.peer, self.now, id(client), item, (), -1, asked, line, client.fd)
+        self.router.route(client.peer, self.now, id(client), item, (), -1, asked, line, client.fd, True)
         if self._ended and self.router.queue.count:  # a thread has ended one before it could see that this one waits
             self.settle()
             self.rooms.retry()
 
     def give_back(
-        self, client: HeldConnection, ticket: int, keep: bool, rest: Outbound | None, seconds: float = 0.0
+        self, client: HeldConnection, ticket: int, keep: bool, rest: Outbound | None, seconds: float | None = None
     ) -> None:
-        """Take a connection back; called by the worker thread that served it, for so many seconds; 0: unknown."""
-        if self.router.tracks:
+        """Take a connection back; called by the worker thread that served it. ``seconds``: with FLAG_TIMED, for how
+        long; 0: it was not served."""
+        if seconds is not None:
             self._ended.append((id(client), seconds))
         if keep and rest is None:
             client.since = monotonic()

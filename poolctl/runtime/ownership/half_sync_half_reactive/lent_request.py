@@ -12,7 +12,7 @@ from poolctl.runtime.app.asgi.output import AsgiLoop
 from poolctl.runtime.app.awaited import Exchange
 from poolctl.runtime.buffers.observer import Observer, observers
 from poolctl.runtime.buffers.outbound import Sending
-from poolctl.runtime.channels.parcel import FLAG_ENDED, FLAG_LAST, FLAG_PACKED, PIECE_BYTES
+from poolctl.runtime.channels.parcel import FLAG_ENDED, FLAG_LAST, FLAG_PACKED, FLAG_TIMED, PIECE_BYTES
 from poolctl.runtime.ownership.half_sync_half_reactive.first_byte import FirstByte
 from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
@@ -65,7 +65,7 @@ class LentRequest(Sending, Generic[L]):
 
     __slots__ = (
         "_data", "_flags", "_news", "_waiter", "conversation", "exchange", "lender", "loop", "presence", "refused",
-        "request", "slot", "started", "task", "ticket",
+        "request", "slot", "started", "task", "ticket", "timed",
     )  # fmt: skip
 
     work: ClassVar[Work] = REQUEST
@@ -96,6 +96,7 @@ class LentRequest(Sending, Generic[L]):
         self.refused = 0
         self.request: HttpRequest
         self.last = bool(flags & FLAG_LAST)
+        self.timed = bool(flags & FLAG_TIMED)
         self._flags = flags
         self._data = data
         self._waiter: asyncio.Future[None] | None = None

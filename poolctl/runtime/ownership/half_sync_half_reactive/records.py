@@ -14,7 +14,16 @@ from typing import Final, Protocol
 
 from poolctl.runtime.buffers.outbound import FILES, RANGES, Outbound
 from poolctl.runtime.channels.inbox import FD
-from poolctl.runtime.channels.parcel import PART, RECORD, TICKET_KEPT, TICKET_MASK, TICKET_MISSED, TIME_SHIFT, TIMES
+from poolctl.runtime.channels.parcel import (
+    PART,
+    RECORD,
+    TICKET_KEPT,
+    TICKET_MASK,
+    TICKET_MISSED,
+    TIME_SHIFT,
+    TIMES,
+    UNTIMED,
+)
 from poolctl.runtime.loop.source import NO_DESCRIPTOR, Source
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
 from poolctl.runtime.routing.room import Rooms
@@ -79,14 +88,12 @@ class Records(Source[None]):
             return True
         front = self.front
         lent, expected, now = front.lent, front.expected_back, front.now
-        router = front.router
-        tracks = router.tracks  # otherwise workers tell no times
         for (record,) in RECORD.iter_unpack(data):
             ticket = record >> 2
-            if tracks:
+            if record > UNTIMED:
                 ticket &= TICKET_MASK
                 if ticket in lent:
-                    router.ended(id(lent[ticket]), TIMES[record >> TIME_SHIFT])
+                    front.router.ended(id(lent[ticket]), TIMES[record >> TIME_SHIFT])
             if not record & TICKET_KEPT or (expected and ticket in expected):
                 if record & TICKET_MISSED:
                     front.died(ticket, began=False, status=503)
@@ -133,7 +140,7 @@ class Leftovers(Source[None]):
             return
         (record,) = RECORD.unpack_from(message)
         ticket = record >> 2 & TICKET_MASK
-        if self.front.router.tracks and ticket in self.front.lent:
+        if record > UNTIMED and ticket in self.front.lent:
             self.front.router.ended(id(self.front.lent[ticket]), TIMES[record >> TIME_SHIFT])
         files = descriptors(ancillary)
         if truncated & socket.MSG_CTRUNC:
