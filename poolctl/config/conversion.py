@@ -49,6 +49,7 @@ NUMBERS = {
 }
 TIMES = (
     "protocol.websocket_ping",
+    "dispatch.slow_start",
     "recycle.age",
     "recycle.least",
     "reload.ready",

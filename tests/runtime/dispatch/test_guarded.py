@@ -195,7 +195,7 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
 def test_whatever_is_wrong_with_what_is_said_of_classes_no_task_is_lost(
     hook: str, method: Callable[..., Any], said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    methods = {"pick": LeastLoaded.pick, "_last": -1, "classify": returns("x"), hook: method}
+    methods = {"pick": LeastLoaded.pick, "_last": -1, "_new": None, "classify": returns("x"), hook: method}
     board = Scoreboard(3, 3)
     row = board.enter_front()
     inboxes = [ThreadInbox(index, board.inbox(index), [board.worker(index)]) for index in range(3)]
