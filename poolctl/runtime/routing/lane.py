@@ -99,6 +99,15 @@ class Lane:
         """The tasks in the line, the oldest first."""
         return iter(self.entries if self.turns is None else self.turns)
 
+    def first(self, count: int) -> list[Waiting]:
+        """Return so many of the oldest tasks in the line, oldest first."""
+        found: list[Waiting] = []
+        for entry in self:
+            if len(found) >= count:
+                break
+            found.append(entry)
+        return found
+
     def take_turns(self, fair: bool) -> None:
         """Have clients take turns, or not."""
         if fair and self.turns is None:

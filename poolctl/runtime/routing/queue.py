@@ -152,11 +152,12 @@ class Queue:
 
     def oldest(self, count: int) -> list[Waiting]:
         """Return so many of the oldest tasks, oldest first."""
-        if not self.several:
-            return [entry for entry, _ in zip(self.plain, range(count), strict=False)]
-        lanes = self._ranking.waiting.values()
-        heads = [entry for lane in lanes for entry, _ in zip(lane, range(count), strict=False)]
-        return sorted(heads, key=lambda entry: entry.task.arrived)[:count]
+        found: list[Waiting] = []
+        for lane in self._waiting_lanes():
+            found += lane.first(count)
+        if self.several:
+            found.sort(key=_arrived)
+        return found[:count]
 
     def add(self, entry: Waiting) -> None:
         """Put a task at the end of its lane."""
@@ -168,7 +169,9 @@ class Queue:
 
     def put_back(self, entries: Iterable[Waiting]) -> None:
         """Put tasks, oldest first, at the head of their lanes."""
-        for entry in reversed(list(entries)):
+        back = list(entries)
+        back.reverse()
+        for entry in back:
             lane = self.lanes[entry.lane]
             lane.put_back(entry)
             self.count += 1
@@ -280,6 +283,10 @@ class Queue:
         """Return how many tasks of a class wait."""
         lane = self._kinds.get(kind)
         return 0 if lane is None else lane.waiting
+
+
+def _arrived(entry: Waiting) -> float:
+    return entry.task.arrived
 
 
 def _waiting(lane: Lane) -> int:
