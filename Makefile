@@ -8,6 +8,7 @@
 #             tests anew, twenty times as much
 # make compiled  compile the hot path in a copy of this tree, build/compiled, and run the tests that start servers there;
 #             needs a C compiler and Python's headers; make compiled-short  a few of these tests
+# make soak   ten minutes of changing mixes while workers die and classes, dispatch and bounds are reloaded
 # make speed  check speed limits, on a quiet machine: validate, the guard around plugins
 # make words  run the tests that know all words and keys: after a new one, the places that miss it
 # make docs   generate what comes from the code: tables and diagrams of docs/, topologies/poolctl.schema.json
@@ -32,7 +33,7 @@ FAST := $(addprefix tests/,assembly cli config description proposal runtime supe
 WORDS := $(addprefix tests/,$(addprefix docs/test_,language.py places.py drawn.py) description assembly/fitting \
 	assembly/test_registry.py $(addprefix config/test_,load.py diagnostics.py broken.py) runtime/dispatch)
 
-.PHONY: run test words check coverage short faults fuzz compiled compiled-copy compiled-short speed docs bench clean
+.PHONY: run test words check coverage short faults soak fuzz compiled compiled-copy compiled-short speed docs bench clean
 
 run: $(VENV)/installed
 	@exec $(BIN)/poolctl run $(TOPOLOGY)
@@ -52,6 +53,9 @@ short: $(VENV)/installed-dev
 
 faults: $(VENV)/installed-dev
 	$(PYTEST) -n 2 -m slow
+
+soak: $(VENV)/installed-dev
+	SOAK_SECONDS=600 $(PYTEST) -s -n 3 tests/faults/test_waiting.py
 
 fuzz: $(VENV)/installed-dev
 	$(PYTEST) -n 2 -m fuzz tests/fuzz

@@ -60,6 +60,7 @@ class BoundedQueue:
         self.front = front
         self.notes: FrontNotes | None = None  # where there is somebody to read them
         self._noted = self._looked = 0.0
+        self.outdated = False  # do the notes tell of tasks that may be done since?
         router = front.router
         router.loans = front.lent
         router.abandoned = self._abandoned
@@ -98,6 +99,7 @@ class BoundedQueue:
                 router.ahead = flow.ahead(self._seats)
         if looked and router.tracks and self.notes is not None and front.now >= self._noted + NOTE_SECONDS:
             self._noted = front.now
+            self.outdated = bool(front.lent)
             self.notes.write(router.notes())
         if looked:  # there may be more workers, or requests take less time
             if router.tracks:

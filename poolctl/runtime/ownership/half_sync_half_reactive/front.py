@@ -244,7 +244,7 @@ class LendingFront(AcceptingLoop[None], ABC):
         if self.tasks.count:
             pause = LOOK_AGAIN_SECONDS if self.tasks.several else FLOW_SECONDS
             return pause if patience is None else min(patience, pause)
-        return SWEEP_SECONDS if patience is None and self.lent else patience
+        return SWEEP_SECONDS if patience is None and (self.lent or self.queue.outdated) else patience
 
     def _drained(self, quiet: bool, service: None) -> None:
         self._count_open()
