@@ -129,9 +129,9 @@ async def disturbed(server: Server, file: Path, pool: str, crowd: Crowd) -> int:
             break
         if turn % 3 == 0:
             await asyncio.to_thread(reload, server, file, TURNS[turn // 3 % len(TURNS)])
-        elif IN_FLIGHT[pool]:
+        elif IN_FLIGHT[pool] and (workers := server.pids("worker")):  # those that die young are started later and later
             with suppress(ProcessLookupError):
-                os.kill(draw.choice(server.pids("worker")), signal.SIGKILL)
+                os.kill(draw.choice(workers), signal.SIGKILL)
                 killed += 1
     return killed
 
