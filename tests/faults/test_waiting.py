@@ -136,6 +136,7 @@ async def disturbed(server: Server, file: Path, pool: str, crowd: Crowd) -> int:
     return killed
 
 
+@pytest.mark.timeout(SECONDS + 3 * PATIENCE)
 @pytest.mark.parametrize("pool", POOLS)
 def test_mixes_while_everything_changes(serve: Serve, tmp_path: Path, pool: str) -> None:
     server = serve(
