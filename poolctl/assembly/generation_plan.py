@@ -43,6 +43,7 @@ from poolctl.runtime.scoreboard import (
     LIMIT,
     OPEN,
     REQUESTS,
+    RESERVED,
     SINCE,
     STARTING,
     STATE,
@@ -315,6 +316,7 @@ class ServerPlan(Plan):
         if site.inboxes:
             front = site.scoreboard.front()
             waiting = front[WAITING] + sum(max(inbox.waiting, 0) for inbox in site.inboxes)
+            busy += front[RESERVED] if waiting else 0  # they are there for others than those that wait
         return PoolLoad(busy, site.scoreboard.front()[LIMIT] or site.slots, waiting)
 
     def close_for(self, stage: int) -> None:

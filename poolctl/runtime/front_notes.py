@@ -13,7 +13,7 @@ import json
 import struct
 from typing import Any, Final
 
-NOTES_BYTES: Final = 32768  # of memory
+NOTES_BYTES: Final = 65536  # of memory
 HEAD_OF_NOTES: Final = struct.Struct("=QQ")
 ATTEMPTS: Final = 100  # to read what is not being written
 

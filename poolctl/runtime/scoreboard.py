@@ -55,6 +55,8 @@ LIMIT: Final = 71  # requests that a worker gets at once, where the front finds 
 # of a worker that is an event loop, see serving_async/pulse.py
 LAG: Final = 71  # ns by which its callbacks were late of late
 BEAT: Final = 72  # CLOCK_MONOTONIC in ns of its last beat; 0: it rests
+# of a front that lends
+RESERVED: Final = 73  # workers that are kept free for a class
 ROW: Final = 80  # cells per row, so that rows of different writers share no cache line (8 x 80 = 640 bytes)
 BEAT_NS: Final = 100_000_000  # between two beats of an event loop
 

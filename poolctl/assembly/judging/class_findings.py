@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from poolctl.assembly.fitting.combination import QUEUES, REACTIVE, Combination
 from poolctl.config.classes import ClassEntry
-from poolctl.config.diagnostic import Diagnostic, Label
+from poolctl.config.diagnostic import Diagnostic, Label, Place, number_of
 from poolctl.config.tree import Path, Tree
 
 
@@ -28,7 +28,21 @@ def class_findings(
         message = f"classes: {chosen.shown('dispatch')} puts a request into the inbox of a worker at once, past classes"
         yield Diagnostic("PC301", message, place, f"leave it out, or use dispatch: {QUEUES[0]}")
     else:
+        for index, each in enumerate(classes):
+            if chosen.dispatch == "size-aware" and each.kind in ("short", "long"):
+                message = f'classes.{index}: size-aware has a class "{each.kind}" of its own'
+                yield Diagnostic("PC301", message, _at(tree, index, "name"), "give it another name")
+            if each.most is not None and each.most < each.reserve:
+                most = number_of(each.most, "request")
+                message = f"classes.{index}.reserve: {each.reserve} workers would be kept for at most {most}"
+                yield Diagnostic("PC301", message, _at(tree, index, "reserve"), "reserve no more than most")
         yield from _reserves(tree, classes, workers * (chosen.threads or 1), chosen)
+
+
+def _at(tree: Tree, index: int, key: str) -> Place:
+    """Return the place of a key of a class, or of the classes if it is not written there."""
+    path: Path = ("classes", index, key)
+    return tree.at_value(path) if tree.has(path) else tree.at_key(("classes",))
 
 
 def _reserves(tree: Tree, classes: Sequence[ClassEntry], seats: int, chosen: Combination) -> Iterator[Diagnostic]:
@@ -38,9 +52,7 @@ def _reserves(tree: Tree, classes: Sequence[ClassEntry], seats: int, chosen: Com
     for index, each in enumerate(classes):
         kept += each.reserve
         if each.reserve and kept >= seats:
-            path: Path = ("classes", index, "reserve")
             worker = "worker" if seats == 1 else "workers"
             message = f"classes.{index}.reserve: {kept} of {seats} {worker} would be kept, and none left for all others"
-            place = tree.at_value(path) if tree.has(path) else tree.at_key(("classes",))
-            yield Diagnostic("PC301", message, place, "reserve fewer, or make the pool larger")
+            yield Diagnostic("PC301", message, _at(tree, index, "reserve"), "reserve fewer, or make the pool larger")
             return

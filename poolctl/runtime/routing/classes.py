@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
+from urllib.parse import unquote
 
 from poolctl.runtime.known_lines import KnownLines
 from poolctl.runtime.queue_view import ClassLimits
@@ -82,7 +83,7 @@ class ClassTable:
 
 def _pattern(path: str) -> re.Pattern[str] | None:
     """Return what the beginning of a path must match; None for any path."""
-    segments = path.strip("/").split("/")
+    segments = [unquote(each, "utf-8", "replace") for each in path.strip("/").split("/")]
     if segments == [""]:
         return None
     return re.compile("".join("/[^/]*" if each == "*" else f"/{re.escape(each)}" for each in segments) + "(?:/|$)")

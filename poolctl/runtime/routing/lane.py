@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from math import inf
 from typing import Final
 
 from poolctl.runtime.queue_view import ClassLimits
@@ -13,8 +14,8 @@ from poolctl.runtime.routing.waiting import Waiting
 from poolctl.runtime.task import Task
 
 LANE_SHARE: Final = 1 / 16  # of a new service time in the average of a lane
-STARVED_TIMES: Final = 10  # service times of its class that a task waits for higher priorities, and at least
-STARVED_SECONDS: Final = 1.0  # so long
+STARVED_TIMES: Final = 10  # service times of its class for which higher priorities pass it, and at least
+STARVED_SECONDS: Final = 0.1  # so long: a class that waits gets a tenth of one worker, or ten starts a second
 STUCK_SECONDS: Final = 2.0  # of a standstill that count as a service time, once others are known
 
 
@@ -24,6 +25,7 @@ class Lane:
 
     def __init__(self, index: int, kind: str, limits: ClassLimits) -> None:
         self.index = index
+        self.named = False  # is it a class of the file, or one that the strategy gives limits?
         self.kind = kind
         self.limits = limits
         self.entries: deque[Waiting] = deque()
@@ -39,6 +41,8 @@ class Lane:
         self.service = 0.0
         self.served = 0  # tasks
         self.refused = 0  # tasks
+        self.hungry = 0.0  # since when it has had no worker although tasks wait, or were refused
+        self.denied = -inf  # when some were last refused because they had waited for too long
         self._moved = 0.0  # when a task last ended, or the first began
 
     def bound_by(self, limits: OverloadLimits | None) -> None:
@@ -80,6 +84,11 @@ class Lane:
     def oldest(self) -> float:
         """When the oldest task arrived; there is one."""
         return (self.entries[0] if self.turns is None else self.turns.oldest).task.arrived
+
+    @property
+    def due(self) -> float:
+        """By when the oldest task is to have a worker; there is one. Without a bound of time, when it arrived."""
+        return self.oldest if self.overload is None else self.oldest + self.overload.target
 
     def remove(self, entry: Waiting) -> None:
         """Take a task out of the line, mostly the first or the last one."""
@@ -127,6 +136,7 @@ class Lane:
             self.turns.charge(task, self.service)
         if not self.busy:
             self._moved = now
+        self.hungry = now
         self.busy += 1
 
     def ended(self, task: Task, seconds: float, now: float) -> None:
@@ -148,5 +158,5 @@ class Lane:
 
     @property
     def patience(self) -> float:
-        """Seconds after which its oldest task goes before those of a higher priority."""
+        """Seconds without a worker after which it goes before those of a higher priority."""
         return max(STARVED_SECONDS, STARVED_TIMES * self.service)

@@ -6,8 +6,8 @@
 
 A task may start while its lane has fewer than ``most`` tasks with workers, and while it leaves free what is reserved
 for other lanes and not used by them. Among the lanes that may start, the one with the highest priority goes first, of
-equal ones that with the oldest task. A lane whose oldest task has been waiting for too long (``Lane.patience``) goes
-before all others, so a priority delays, and never starves.
+equal ones that whose oldest task is due first (``Lane.due``). A lane in which tasks wait, and that has had no worker
+for too long (``Lane.patience``), goes before all others, so a priority delays, and never starves.
 
 Which worker is free does not matter: to keep two workers for a class means to let all others together have two less.
 So a shared inbox will do, and no worker is bound to a class.
@@ -30,6 +30,7 @@ from poolctl.runtime.task import Task
 
 PART_OF_SERVICE: Final = 0.5  # of its time that a task waits for what is spared for others
 MOST_LANES: Final = 256
+FORGIVEN_SECONDS: Final = 1.0  # without a refusal, after which a class begins to wait anew
 SHOWN_CHARACTERS: Final = 100  # of the name of a class or a route
 SHOWN_LANES: Final = 110  # in the status: those of the file, and some of a strategy
 
@@ -64,22 +65,33 @@ class Queue:
         """Return the lane of a class, that of "" being the plain one; None if it has none yet."""
         return self._kinds.get(kind)
 
-    def open(self, kind: str, limits: ClassLimits) -> Lane:
-        """Return the lane of a class, with these limits from now on; past MOST_LANES that of all others. Call
-        ``share_out`` when all have theirs."""
-        lane = self._kinds.get(kind)
+    def open(self, kind: str, limits: ClassLimits, *, named: bool = False) -> Lane:
+        """Return the lane of a class, with these limits from now on; that of all others if MOST_LANES are in use. Call
+        ``share_out`` when all have theirs. ``named``: it is kept although nothing is in it."""
+        lane = self._kinds.get(kind) or self._new(kind, limits)
         if lane is None:
-            if len(self.lanes) >= MOST_LANES:
-                return self.plain
-            lane = self._kinds[kind] = Lane(len(self.lanes), kind, limits)
-            lane.bound_by(self.limits)
-            self.lanes.append(lane)
+            return self.plain
+        lane.named = named
         lane.limits = limits
         lane.take_turns(limits.fair)
         if not self.several:
             self.several = True
             self._ranking.move(self.plain)
         self._ranking.move(lane)
+        return lane
+
+    def _new(self, kind: str, limits: ClassLimits) -> Lane | None:
+        """Return a lane for a class that has none, perhaps that of one which has gone; None if all are in use."""
+        index = len(self.lanes)
+        if index >= MOST_LANES:
+            unused = [lane for lane in self.lanes[1:] if not (lane.named or lane.waiting or lane.busy)]
+            if not unused:
+                return None
+            index = unused[0].index
+            del self._kinds[unused[0].kind]
+        lane = self._kinds[kind] = Lane(index, kind, limits)
+        lane.bound_by(self.limits)
+        self.lanes[index : index + 1] = [lane]
         return lane
 
     def share_out(self) -> None:
@@ -164,8 +176,11 @@ class Queue:
         lane = self.lanes[entry.lane]
         lane.add(entry)
         self.count += 1
-        if lane.waiting == 1 and self.several:
-            self._ranking.move(lane)
+        if lane.waiting == 1:
+            if self.now - lane.denied > FORGIVEN_SECONDS:  # else it is as hungry as before its tasks were refused
+                lane.hungry = self.now
+            if self.several:
+                self._ranking.move(lane)
 
     def put_back(self, entries: Iterable[Waiting]) -> None:
         """Put tasks, oldest first, at the head of their lanes."""
@@ -191,12 +206,12 @@ class Queue:
         if not self.several:
             return self.plain if self.plain.waiting and sent < self.most else None
         ranking, lanes = self._ranking, self.lanes
-        for arrived, index in ranking.aged:
-            if self.now - arrived <= STARVED_SECONDS:
+        for hungry, index in ranking.hungry:
+            if self.now - hungry <= STARVED_SECONDS:
                 break
             lane = lanes[index]
-            if self.now - arrived > lane.patience:  # until it has a worker, only those go with one of their own
-                return lane if self.may_start(lane, sent) else self._claimant(sent)
+            if self.now - hungry > lane.patience:  # until it has a worker, only those go with one of their own
+                return lane if self.may_start(lane, sent) else self._claimant(sent, starving=True)
         free = self.slots - sent
         if free <= self.owed and self.reserved:
             return self._claimant(sent)
@@ -208,10 +223,11 @@ class Queue:
                 return self._claimant(sent)
         return None
 
-    def _claimant(self, sent: int) -> Lane | None:
-        """Return a lane for which a worker is kept and that may start; None if none of them has a task."""
+    def _claimant(self, sent: int, *, starving: bool = False) -> Lane | None:
+        """Return a lane for which a worker is kept and that may start; None if none of them has a task. ``starving``:
+        another one waits for a worker, so a task must not lie ready before it."""
         for lane in self._ranking.claims.values():
-            if self.may_start(lane, sent):
+            if (lane.hoped or not starving) and self.may_start(lane, sent):
                 return lane
         return None
 
@@ -235,6 +251,7 @@ class Queue:
                 for entry in found:
                     self.remove(entry)
                 lane.refused += len(found)
+                lane.denied = now
                 late += found
         return late
 
@@ -258,7 +275,7 @@ class Queue:
         """Return what each class has, for people: its limits, tasks, and seconds."""
         return [
             {
-                "class": lane.kind[:SHOWN_CHARACTERS],
+                "class": plain(lane.kind),
                 "reserve": lane.reserve,
                 "most": None if lane.limits.most == NO_LIMIT else lane.limits.most,
                 "busy": lane.busy,
@@ -283,6 +300,11 @@ class Queue:
         """Return how many tasks of a class wait."""
         lane = self._kinds.get(kind)
         return 0 if lane is None else lane.waiting
+
+
+def plain(name: str) -> str:
+    """Return a name that a client may have chosen as people may see it: short, and nothing that a terminal obeys."""
+    return ascii(name)[1:-1][:SHOWN_CHARACTERS]
 
 
 def _arrived(entry: Waiting) -> float:

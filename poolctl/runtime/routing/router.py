@@ -31,9 +31,9 @@ from poolctl.runtime.queue_view import NO_LIMIT, ClassLimits, QueueView
 from poolctl.runtime.routing.classes import ClassTable
 from poolctl.runtime.routing.gradient import Gradient
 from poolctl.runtime.routing.lane import Lane
-from poolctl.runtime.routing.queue import SHOWN_CHARACTERS, Queue
+from poolctl.runtime.routing.queue import Queue, plain
 from poolctl.runtime.routing.waiting import Waiting
-from poolctl.runtime.scoreboard import LIMIT, ROW, WAITING
+from poolctl.runtime.scoreboard import LIMIT, RESERVED, ROW, WAITING
 from poolctl.runtime.task import Asked, Peer, Task
 
 ALL_TICKETS: Final = (1 << 60) - 1  # no ticket is zero in these bits
@@ -136,7 +136,7 @@ class Router:
         self._classes = classes
         if classes is not None:
             for kind, limits in classes.limits.items():
-                queue.open(kind, limits)
+                queue.open(kind, limits, named=True)
         queue.share_out()
         self._set_tracking()
 
@@ -169,7 +169,7 @@ class Router:
             for kind in self._limited.keys() - limited.keys():
                 queue.open(kind, ClassLimits())
             for kind, limits in limited.items():
-                queue.open(kind, limits)
+                queue.open(kind, limits, named=True)
             self._limited = limited
         part = 1 << min(int(rate / NOTED_PER_SECOND).bit_length(), MOST_PARTS)
         self._part = max(part, self._part >> 1)  # a pause says nothing about what comes after it
@@ -454,6 +454,7 @@ class Router:
                     break
                 queue.remove(entry)
         self.row[WAITING] = self._kept()
+        self.row[RESERVED] = queue.hoped
         return full
 
     def notes(self) -> dict[str, Any]:
@@ -461,8 +462,8 @@ class Router:
         routes = self._dispatch.learned()[:SHOWN_ROUTES] if "learned" in self._hooks else []
         learned = [
             {
-                "route": name[:SHOWN_CHARACTERS],
-                "class": kind[:SHOWN_CHARACTERS],
+                "route": plain(name),
+                "class": plain(kind),
                 "seconds": round(seconds, 6),
                 "rate": round(rate, 3),
             }

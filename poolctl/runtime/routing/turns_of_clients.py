@@ -92,7 +92,7 @@ class TurnsOfClients:
             name, client = next(iter(self._clients.items()))
             if not client.has_turn:
                 client.has_turn = True
-                client.credit += turn
+                client.credit = max(client.credit, -DEBT_TURNS * turn) + turn
             if client.credit > 0:
                 return client.entries[-1 if newest else 0]
             client.has_turn = False

@@ -12,7 +12,7 @@ from hypothesis import strategies as draws
 from poolctl.runtime.queue_view import ClassLimits, QueueView
 from poolctl.runtime.routing.lane import STARVED_SECONDS, Lane
 from poolctl.runtime.routing.overload import OverloadLimits
-from poolctl.runtime.routing.queue import MOST_LANES, Queue
+from poolctl.runtime.routing.queue import MOST_LANES, SHOWN_CHARACTERS, Queue, plain
 from poolctl.runtime.routing.waiting import Waiting
 from poolctl.runtime.task import Peer, Task
 
@@ -258,10 +258,51 @@ def test_an_overload_is_that_of_a_class() -> None:
 def test_lanes_are_bounded() -> None:
     queue = Queue()
     for number in range(2 * MOST_LANES):
-        queue.open(f"class {number}", ClassLimits())
+        queue.open(f"class {number}", ClassLimits(most=1), named=True)
     assert len(queue.lanes) == MOST_LANES
     assert queue.open("one more", ClassLimits(most=1)) is queue.plain
     assert queue.plain.limits == ClassLimits()
+
+
+def test_a_lane_that_is_no_longer_named_is_used_again() -> None:
+    rig = Rig(1)
+    for number in range(MOST_LANES - 1):
+        rig.queue.open(f"old {number}", ClassLimits(), named=number > 2)
+    rig.arrive("old 0")
+    rig.arrive("old 1")  # waits
+    new = rig.queue.open("new", ClassLimits(most=1), named=True)
+    assert new.kind == "new"
+    assert rig.queue.lane("old 2") is None
+    assert rig.queue.open("another", ClassLimits(), named=True) is rig.queue.plain
+    rig.end("old 0")
+    assert rig.busy == {"old 1": 1}
+    assert rig.queue.open("another", ClassLimits(), named=True).kind == "another"
+
+
+def test_in_an_overload_of_all_each_class_is_served() -> None:
+    """Classes with the same priority, of which one takes fifty times as long, and one with less than both."""
+    rig = Rig(2, fast=ClassLimits(), slow=ClassLimits(), late=ClassLimits(priority=-1))
+    rig.queue.bound_by(OverloadLimits(target=0.1))
+    takes = {"fast": 0.01, "slow": 0.5, "late": 0.02}
+    ends: list[tuple[float, str]] = []
+    served: Counter[str] = Counter()
+    for tick in range(4000):  # 20 s
+        rig.queue.now = tick * 0.005
+        for end, kind in sorted(ends):
+            if end <= rig.queue.now:
+                ends.remove((end, kind))
+                served[kind] += 1
+                before = len(rig.began)
+                rig.end(kind, takes[kind])
+                ends += [(rig.queue.now + takes[each.task.kind], each.task.kind) for each in rig.began[before - 1 :]]
+        before = len(rig.began)
+        for kind in ("fast", "slow", "late"):
+            if tick % 2 == 0:
+                rig.arrive(kind)
+        ends += [(rig.queue.now + takes[each.task.kind], each.task.kind) for each in rig.began[before:]]
+        rig.queue.take_late(rig.queue.now)
+    assert min(served.values()) >= 15, served
+    assert served["fast"] > served["slow"]
 
 
 def test_a_view_shows_the_queue_and_changes_nothing() -> None:
@@ -296,11 +337,11 @@ def check_next(queue: Queue, sent: int) -> None:
     starving = [
         lane
         for lane in queue.lanes
-        if lane.waiting and lane.busy < lane.limits.most and queue.now - lane.oldest > lane.patience
+        if lane.waiting and lane.busy < lane.limits.most and queue.now - lane.hungry > lane.patience
     ]
-    if starving and min(starving, key=lambda lane: lane.oldest) in able:
+    if starving and min(starving, key=lambda lane: lane.hungry) in able:
         assert found is not None
-        assert found.oldest == min(lane.oldest for lane in starving)
+        assert found.hungry == min(lane.hungry for lane in starving)
     elif starving:
         assert found is None or (found in able and found.reserve + found.spare)
     elif not able:
@@ -308,8 +349,8 @@ def check_next(queue: Queue, sent: int) -> None:
     else:
         assert found in able
         if queue.slots - sent > queue.owed:
-            best = max(able, key=lambda lane: (lane.limits.priority, -lane.oldest))
-            assert (found.limits.priority, found.oldest) == (best.limits.priority, best.oldest)
+            best = max(able, key=lambda lane: (lane.limits.priority, -lane.due))
+            assert (found.limits.priority, found.due) == (best.limits.priority, best.due)
 
 
 @given(
@@ -364,3 +405,10 @@ def test_the_class_of_all_others_has_limits_and_figures_too() -> None:
     rig.end("x")
     rig.end("x")
     assert (view.busy(""), view.waiting("")) == (2, 1)  # at most two
+
+
+def test_what_a_client_has_chosen_is_shown_so_that_no_terminal_obeys_it() -> None:
+    shown = plain("/\x1b[31m\u202e\n\U0001f600" + "x" * 500)
+    assert shown.isascii()
+    assert shown.isprintable()
+    assert len(shown) == SHOWN_CHARACTERS

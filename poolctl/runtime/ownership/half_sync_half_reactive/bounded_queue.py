@@ -76,9 +76,16 @@ class BoundedQueue:
         """Bound the queue by time; None: by ``limits.waiting`` alone."""
         queue = self.front.router.queue
         queue.bound_by(limits)
-        if limits is None and self.front.router.gradient is None:
+        if limits is None and not self.front.router.tracks:
             queue.most = NO_LIMIT
             self.front.rooms.retry()
+
+    def expect_all(self) -> None:
+        """Until the workers have been counted, take it that all are there: what is reserved is kept from the start."""
+        queue = self.front.router.queue
+        if queue.several and not queue.slots:
+            queue.slots = queue.most = sum(len(inbox.slots) for inbox in self.front.router.inboxes)
+            queue.share_out()
 
     def measure(self) -> None:
         """Find out how fast workers are, and so how many tasks may lie ready in a shared inbox."""
@@ -127,7 +134,7 @@ class BoundedQueue:
     def refuse_surplus(self) -> None:
         """Refuse one task of the longest line if too many wait."""
         router = self.front.router
-        if router.crowded:
+        if router.crowded and router.queue.count:
             router.row[CROWDED] += 1
             self._drop(router.take_surplus(), 503)
 

@@ -116,6 +116,7 @@ class LendingFront(AcceptingLoop[None], ABC):
     def classify_by(self, classes: ClassTable | None) -> None:
         """Put requests into these classes; None: the file has none."""
         self.router.classify_by(classes)
+        self.queue.expect_all()
 
     def welcome(self, listener: Listener) -> None:
         """Accept the connections of a listener."""
@@ -182,7 +183,7 @@ class LendingFront(AcceptingLoop[None], ABC):
         if self.check is not None and self.check.asked_in(request):
             self._answer_checks(client, request, self.check)
             return True
-        if full and not self.router.queue.several:
+        if full and not (self.tasks.several and self.tasks.count):  # otherwise one of the longest line is refused
             self.router.row[CROWDED] += 1
             client.dismiss(503)
             return True
@@ -284,7 +285,8 @@ class LendingFront(AcceptingLoop[None], ABC):
         self.expected_back.discard(ticket)
         client = self.lent.pop(ticket, None)
         if client is not None:
-            self.router.ended(id(client), 0.0)  # if its time has not come with it
+            if client.ticket == ticket:  # a thread has cleared it, and told the time before; it may have another by now
+                self.router.ended(id(client), 0.0)
             if self.tells:
                 self.router.finished(id(client), monotonic())
         # 0: a thread has cleared the ticket already; the connection may have been closed since.

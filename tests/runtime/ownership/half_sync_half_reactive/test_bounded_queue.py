@@ -11,7 +11,8 @@ from harness.phase_rig import row
 from harness.process_front_rig import GET, ProcessFrontRig
 
 from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
-from poolctl.runtime.queue_view import NO_LIMIT
+from poolctl.runtime.queue_view import NO_LIMIT, ClassLimits
+from poolctl.runtime.routing.classes import ClassRule, ClassTable
 from poolctl.runtime.routing.flow import FLOW_SECONDS
 from poolctl.runtime.routing.overload import OVERLOADED, PATIENCE_TARGETS, OverloadLimits
 from poolctl.runtime.scoreboard import DONE, LEAVING, READY, SENT, STATE, TAKEN, WAITING
@@ -220,3 +221,20 @@ def test_what_a_leaving_worker_has_takes_no_place(rig: Rig) -> None:
     rig.past(2 * FLOW_SECONDS, serves=False)
     assert rig.waiting == 0
     assert waits.phase is ANSWERING
+
+
+def test_with_classes_tasks_wait_here_whatever_bounds_their_time(rig: Rig) -> None:
+    rule = ClassRule(kind="/login", limits=ClassLimits(reserve=1), path="/login")
+    rig.front.classify_by(ClassTable([rule]))
+    rig.front.bound_by(None)
+    assert rig.router.queue.most == 1
+    rig.ask()
+    rig.ask()
+    assert rig.waiting == 1
+
+
+def test_what_is_reserved_is_kept_before_the_workers_have_been_counted(rig: Rig) -> None:
+    rig.router.queue.slots = 0
+    rig.front.classify_by(ClassTable([ClassRule(kind="/login", limits=ClassLimits(reserve=1), path="/login")]))
+    rig.front.queue.expect_all()
+    assert rig.router.queue.slots == sum(len(inbox.slots) for inbox in rig.router.inboxes)
