@@ -150,6 +150,7 @@ def test_a_short_run_and_what_it_saves(tmp_path: Path, capsys: pytest.CaptureFix
     assert [(tmp_path / name).read_text() for name in ("again.svg", "again-p99.svg")] == pictures
 
 
+@pytest.mark.slow
 def test_a_late_generator_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(goodput, "LEAD", 0.1)
     monkeypatch.setattr(goodput, "ATTEMPTS", 2)
