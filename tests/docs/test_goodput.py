@@ -135,6 +135,7 @@ def test_where_nothing_is_useful() -> None:
     assert "a, 5000 ms" in goodput.pictures({"a": [found]})[1]
 
 
+@pytest.mark.slow
 def test_a_short_run_and_what_it_saves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saved, drawing = tmp_path / "now.json", tmp_path / "now.svg"
     words = ["--only", "by default", "--loads", "0.5", "--seconds", "1", "--save", str(saved), "--svg", str(drawing)]

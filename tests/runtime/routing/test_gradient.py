@@ -69,6 +69,7 @@ def test_it_settles_near_the_knee_and_stays_there(spread: float, workers: int) -
     assert max(limits) <= 60
 
 
+@pytest.mark.slow
 def test_a_load_that_lasts_does_not_become_usual() -> None:
     app = App(knee=20)
     first = usual(app.run(MINUTE)[-100:])
@@ -76,6 +77,7 @@ def test_a_load_that_lasts_does_not_become_usual() -> None:
     assert abs(usual(app.run(MINUTE)) - first) <= 5
 
 
+@pytest.mark.slow
 def test_it_follows_the_knee() -> None:
     app = App(knee=20)
     app.run(MINUTE)
