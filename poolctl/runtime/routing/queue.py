@@ -18,7 +18,7 @@ counts the same tasks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from poolctl.runtime.queue_view import NO_LIMIT, ClassLimits
@@ -79,6 +79,14 @@ class Queue:
             self._ranking.move(self.plain)
         self._ranking.move(lane)
         return lane
+
+    def limit(self, before: Mapping[str, ClassLimits], now: Mapping[str, ClassLimits]) -> None:
+        """Give classes these limits, and take away those that they had before."""
+        for kind in before:
+            if kind not in now:
+                self.open(kind, ClassLimits())
+        for kind, limits in now.items():
+            self.open(kind, limits, named=True)
 
     def _new(self, kind: str, limits: ClassLimits) -> Lane | None:
         """Return a lane for a class that has none, perhaps that of one which has gone; None if all are in use."""

@@ -112,7 +112,6 @@ class Router:
                     dispatch.joined(inbox.view)
 
     def _set_tracking(self) -> None:
-        # is it noted what workers have?
         learns = self._classifies or self._hears
         self.tracks = learns or self._classes is not None or self.gradient is not None  # is it noted what workers have?
         # where there is nothing to choose and nothing to note
@@ -129,15 +128,10 @@ class Router:
 
     def classify_by(self, classes: ClassTable | None) -> None:
         """Put tasks into these classes, before the strategy puts the others into its own; None: there are none."""
-        queue = self.queue
-        if self._classes is not None:
-            for kind in self._classes.limits:
-                queue.open(kind, ClassLimits())
+        before: Mapping[str, ClassLimits] = {} if self._classes is None else self._classes.limits
         self._classes = classes
-        if classes is not None:
-            for kind, limits in classes.limits.items():
-                queue.open(kind, limits, named=True)
-        queue.share_out()
+        self.queue.limit(before, {} if classes is None else classes.limits)
+        self.queue.share_out()
         self._set_tracking()
 
     @property
@@ -166,10 +160,7 @@ class Router:
         if "limits" in self._hooks:
             named: Mapping[str, ClassLimits] = {} if self._classes is None else self._classes.limits
             limited = {kind: limits for kind, limits in self._dispatch.limits().items() if kind not in named}
-            for kind in self._limited.keys() - limited.keys():
-                queue.open(kind, ClassLimits())
-            for kind, limits in limited.items():
-                queue.open(kind, limits, named=True)
+            queue.limit(self._limited, limited)
             self._limited = limited
         part = 1 << min(int(rate / NOTED_PER_SECOND).bit_length(), MOST_PARTS)
         self._part = max(part, self._part >> 1)  # a pause says nothing about what comes after it
@@ -195,8 +186,7 @@ class Router:
         strategy that observes hears nothing of the tasks that another one has placed. Returns the inboxes that turned
         out to be full."""
         self._under_way.clear()
-        for kind in self._limited:
-            self.queue.open(kind, ClassLimits())
+        self.queue.limit(self._limited, {})
         self._limited = {}
         self._choose_by(dispatch)
         return self.retry()
