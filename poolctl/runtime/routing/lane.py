@@ -10,7 +10,7 @@ from typing import Final
 from poolctl.runtime.queue_view import ClassLimits
 from poolctl.runtime.routing.overload import Overload, OverloadLimits
 from poolctl.runtime.routing.turns_of_clients import TurnsOfClients
-from poolctl.runtime.routing.waiting import Waiting
+from poolctl.runtime.routing.waiting import Waiting, take_out
 from poolctl.runtime.task import Task
 
 LANE_SHARE: Final = 1 / 16  # of a new service time in the average of a lane
@@ -91,16 +91,12 @@ class Lane:
         return self.oldest if self.overload is None else self.oldest + self.overload.target
 
     def remove(self, entry: Waiting) -> None:
-        """Take a task out of the line, mostly the first or the last one."""
+        """Take a task out of the line."""
         self.waiting -= 1
         if self.turns is not None:
             self.turns.remove(entry)
-        elif self.entries[0] is entry:
-            self.entries.popleft()
-        elif self.entries[-1] is entry:
-            self.entries.pop()
         else:
-            self.entries.remove(entry)
+            take_out(entry, self.entries)
         if not self.waiting and self.overload is not None:
             self.overload.emptied()
 

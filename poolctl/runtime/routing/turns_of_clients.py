@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
-from poolctl.runtime.routing.waiting import Waiting
+from poolctl.runtime.routing.waiting import Waiting, take_out
 from poolctl.runtime.task import Task
 
 DEBT_TURNS: Final = 8  # the most that a client may owe, in turns: one long request must not lock it out
@@ -102,12 +102,7 @@ class TurnsOfClients:
         """Take a task out. A client that owes something has its next turn after those of all others."""
         name = client_of(entry.task)
         client = self._clients[name]
-        if client.entries[0] is entry:
-            client.entries.popleft()
-        elif client.entries[-1] is entry:
-            client.entries.pop()
-        else:
-            client.entries.remove(entry)
+        take_out(entry, client.entries)
         del self._by_age[entry.connection]
         if not client.entries:
             del self._clients[name]

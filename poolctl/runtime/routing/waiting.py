@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, NamedTuple
 
 from poolctl.runtime.task import Task
@@ -18,3 +19,13 @@ class Waiting(NamedTuple):
     holder: int
     lane: int = 0
     noted: bool = False
+
+
+def take_out(entry: Waiting, entries: deque[Waiting]) -> None:
+    """Take a task out of a line, in which it is mostly the first or the last one."""
+    if entries[0] is entry:
+        entries.popleft()
+    elif entries[-1] is entry:
+        entries.pop()
+    else:
+        entries.remove(entry)
